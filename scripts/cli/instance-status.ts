@@ -1,0 +1,127 @@
+import type { Configuration, InstanceConfig } from '../../src/config/configuration.js';
+import { leaseState } from '../../src/hosts/lease.js';
+import { openHost } from '../../src/hosts/open.js';
+import { inspectServices } from '../../src/mastodon/inspect.js';
+import { serviceStates, type ServiceState } from '../../src/mastodon/services.js';
+import { type ListedBackup, listBackups } from '../../src/offsite/read.js';
+import { showSchedule } from '../../src/temporal/schedules.js';
+import { formatDuration } from '../../src/terminal/format.js';
+import type { InstanceStatus } from '../../src/terminal/status.js';
+import { backupScheduleId } from '../../src/workflows/names.js';
+import { failureOf } from './failures.js';
+import { type OpenRun, openRuns } from './runs.js';
+import { withTemporal } from './temporal.js';
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+
+/** A nightly run may take this long before the backup of the night counts as late. */
+const NIGHT_MS = 3 * HOUR_MS;
+
+/**
+ * How an instance stands, asked of everybody who knows: its host, its off-sites and Temporal, side by side. Whoever does
+ * not answer becomes a problem in the answer, never a failure.
+ */
+export async function statusOf(
+  configuration: Configuration,
+  instance: InstanceConfig,
+  now: Date,
+): Promise<InstanceStatus> {
+  const problems: string[] = [];
+  const ask = async <T>(whom: string, question: () => Promise<T>, unknown: T): Promise<T> => {
+    try {
+      return await question();
+    } catch (error) {
+      problems.push(`${whom}: ${failureOf(error).message}`);
+      return unknown;
+    }
+  };
+  const [host, backups, temporal] = await Promise.all([
+    ask('host', () => askHost(instance, problems, now), { services: [], leaseHeld: false }),
+    ask('off-sites', () => askOffsites(configuration, instance, problems), undefined),
+    ask('Temporal', () => askTemporal(configuration, instance, problems), undefined),
+  ]);
+  if (host.leaseHeld && temporal?.running.length === 0) {
+    problems.push('a lease is armed on the host, but no run is open: the services are started when it fires');
+  }
+  const lastBackup = backups?.[0] ?? null;
+  if (backups !== undefined) problems.push(...lateness(instance, lastBackup, now));
+  return {
+    instance: instance.domain,
+    services: host.services,
+    lastBackup,
+    lastDrill: null,
+    running: temporal?.running ?? [],
+    next: { backup: temporal?.nextBackup ?? null, drill: null },
+    problems,
+  };
+}
+
+async function askHost(
+  instance: InstanceConfig,
+  problems: string[],
+  now: Date,
+): Promise<{ services: ServiceState[]; leaseHeld: boolean }> {
+  const host = openHost(instance.host);
+  try {
+    const facts = await inspectServices(host, instance);
+    const services = await serviceStates(host, facts.services);
+    const lease = await leaseState(host, instance.domain);
+    const fired = lease.lastFired?.at;
+    if (fired !== undefined && now.getTime() - new Date(fired).getTime() < DAY_MS) {
+      problems.push(`the lease on ${host.name} had to start the services itself at ${fired}`);
+    }
+    for (const { name } of services.filter((service) => !service.running)) {
+      if (!lease.held) problems.push(`${name} is not running on ${host.name}`);
+    }
+    return { services, leaseHeld: lease.held };
+  } finally {
+    await host.close();
+  }
+}
+
+async function askOffsites(
+  configuration: Configuration,
+  instance: InstanceConfig,
+  problems: string[],
+): Promise<ListedBackup[]> {
+  const listed = await listBackups(configuration, instance.domain);
+  problems.push(...listed.problems.map(({ offsite, failure }) => `off-site ${offsite}: ${failure.message}`));
+  return listed.backups;
+}
+
+async function askTemporal(
+  configuration: Configuration,
+  instance: InstanceConfig,
+  problems: string[],
+): Promise<{ running: OpenRun[]; nextBackup: string | null }> {
+  return withTemporal(configuration, async ({ client }) => {
+    const running = await openRuns(client, instance.domain);
+    if (instance.schedule.backup === undefined) return { running, nextBackup: null };
+    try {
+      const schedule = await showSchedule(client, backupScheduleId(instance.domain));
+      const note = schedule.note === undefined ? '' : ` (${schedule.note})`;
+      if (schedule.paused)
+        problems.push(`the schedule of backups is paused${note}: permafrost schedule resume`);
+      return { running, nextBackup: schedule.nextRuns[0]?.toISOString() ?? null };
+    } catch (error) {
+      const failure = failureOf(error);
+      problems.push(
+        failure.type === 'NotFound' ? 'no schedule of backups: permafrost schedule apply' : failure.message,
+      );
+      return { running, nextBackup: null };
+    }
+  });
+}
+
+/** A night without its backup is told, whoever forgot it. */
+function lateness(instance: InstanceConfig, last: ListedBackup | null, now: Date): string[] {
+  const { backup } = instance.schedule;
+  if (backup === undefined) return [];
+  if (last === null) return ['there is no backup yet'];
+  const ageMs = now.getTime() - new Date(last.createdAt).getTime();
+  const expectedMs = DAY_MS + backup.jitterMs + NIGHT_MS;
+  return ageMs > expectedMs
+    ? [`the last backup is ${formatDuration(ageMs)} old, and one is due every day`]
+    : [];
+}

@@ -1,0 +1,45 @@
+import type { Client } from '@temporalio/client';
+import type { BackupProgress } from '../../src/backups/report.js';
+import { WORKFLOWS } from '../../src/workflows/names.js';
+
+/** An open run of an instance. */
+export interface OpenRun {
+  workflowId: string;
+  runId: string;
+  /** Workflow type. */
+  type: string;
+  /** What it is at, as far as it tells; null when it does not. */
+  phase: string | null;
+  /** ISO time at which it was started. */
+  since: string;
+}
+
+const ANSWER_MS = 3_000;
+
+/** The open runs of an instance that may touch its services, oldest first. A name is the configuration's, so it is safe in a query. */
+export async function openRuns(client: Client, domain: string): Promise<OpenRun[]> {
+  const query = `PermafrostInstance = '${domain}' AND ExecutionStatus = 'Running' AND WorkflowType = '${WORKFLOWS.backup}'`;
+  const runs: OpenRun[] = [];
+  for await (const { workflowId, runId, type, startTime } of client.workflow.list({ query })) {
+    runs.push({
+      workflowId,
+      runId,
+      type,
+      phase: await phaseOf(client, workflowId, runId),
+      since: startTime.toISOString(),
+    });
+  }
+  return runs.sort((one, other) => one.since.localeCompare(other.since));
+}
+
+async function phaseOf(client: Client, workflowId: string, runId: string): Promise<string | null> {
+  try {
+    const progress = await client.withDeadline(Date.now() + ANSWER_MS, () =>
+      client.workflow.getHandle(workflowId, runId).query<BackupProgress>('progress'),
+    );
+    const running = progress.phases.filter((phase) => phase.state === 'running').map((phase) => phase.name);
+    return running.length === 0 ? null : running.join(', ');
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,38 @@
+#!/usr/bin/env node
+import { backupCommand } from './backup.js';
+import { cancelCommand } from './cancel.js';
+import { isMain, type Run, runScript } from './cli/command.js';
+import { configCommand } from './config.js';
+import { listCommand } from './list.js';
+import { offsiteCommand } from './offsite.js';
+import { scheduleCommand } from './schedule.js';
+import { servicesCommand } from './services.js';
+import { showCommand } from './show.js';
+import { statusCommand } from './status.js';
+import { upCommand } from './up.js';
+import { workerCommand } from './worker.js';
+
+/** The command that holds the verbs together; each is a script of its own beside this one. */
+export function permafrostCommand(run: Run) {
+  const permafrost = run.command(
+    'permafrost',
+    'Durable, proven backups for Mastodon servers, run by Temporal',
+  );
+  const verbs = [
+    upCommand,
+    workerCommand,
+    backupCommand,
+    listCommand,
+    showCommand,
+    statusCommand,
+    scheduleCommand,
+    cancelCommand,
+    servicesCommand,
+    offsiteCommand,
+    configCommand,
+  ];
+  for (const verb of verbs) permafrost.addCommand(verb(run));
+  return permafrost;
+}
+
+if (isMain(import.meta.url)) await runScript(permafrostCommand);

@@ -1,0 +1,36 @@
+#!/usr/bin/env node
+import type { Configuration } from '../src/config/configuration.js';
+import { showBackup } from '../src/offsite/read.js';
+import { manifestText } from '../src/terminal/backup-list.js';
+import { type Context, isMain, type Run, runScript } from './cli/command.js';
+import { chooseInstance } from './cli/instance.js';
+
+export function showCommand(run: Run) {
+  return run
+    .command('show', 'show what is in a backup')
+    .usage('[options] [instance] [backup]')
+    .argument('[words...]', 'a backup: its id, a unique prefix of it, or latest (the default)')
+    .action(async (words: string[], _options, command) => {
+      await show(run.context(command), words);
+    });
+}
+
+async function show({ io, out, ...context }: Context, words: readonly string[]): Promise<void> {
+  const configuration = await context.configuration();
+  const { instance, backup } = partition(configuration, words);
+  const { domain } = chooseInstance(configuration, instance);
+  const { manifest, offsites } = await showBackup(configuration, domain, backup);
+  out.result({ ...manifest, offsites }, manifestText(manifest, offsites, out.paintFor(io.stdout)));
+}
+
+/** One word is a backup, unless it is the name of an instance; of two, the first is the instance. */
+function partition(configuration: Configuration, words: readonly string[]) {
+  const [first, second] = words;
+  if (second !== undefined) return { instance: first, backup: second };
+  const isInstance = first !== undefined && Object.hasOwn(configuration.instances, first.toLowerCase());
+  return isInstance
+    ? { instance: first, backup: 'latest' }
+    : { instance: undefined, backup: first ?? 'latest' };
+}
+
+if (isMain(import.meta.url)) await runScript(showCommand);

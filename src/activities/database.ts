@@ -1,0 +1,297 @@
+import { z } from 'zod';
+import { Failure } from '../errors.js';
+import type { Host } from '../hosts/host.js';
+import { databaseAccess, type Instance } from '../mastodon/inspect.js';
+import type { Schema } from '../mastodon/media-files.js';
+import { psql } from '../mastodon/psql.js';
+import { activity, report } from './activity.js';
+import type { Ground } from './ground.js';
+import { runInput, type RunRef } from './inputs.js';
+import { followJob, jobId } from './jobs.js';
+import { databaseArgv, snapshotOf } from './moment.js';
+import { type Spool, spoolOf, writeFacts } from './spool.js';
+
+/** A file of the spool as the manifest names it. */
+export const entryFacts = z.object({ path: z.string(), bytes: z.number(), sha256: z.string() });
+export type EntryFacts = z.infer<typeof entryFacts>;
+
+export const databaseFacts = z.object({
+  name: z.string(),
+  sizeBytes: z.number(),
+  encoding: z.string(),
+  collate: z.string(),
+  ctype: z.string(),
+  extensions: z.array(z.object({ name: z.string(), version: z.string() })),
+  schema: z.string().nullable(),
+  serverVersion: z.string(),
+  newestStatusAt: z.string().nullable(),
+});
+export const rowsFacts = z.record(z.string(), z.number());
+export const dumpFacts = z.object({ entry: entryFacts, pgDump: z.string() });
+export const rolesFacts = z.object({
+  roles: z.enum(['with passwords', 'without passwords', 'not captured']),
+  entry: entryFacts.optional(),
+});
+
+/** Wraps SQL into a transaction that sees the pinned moment. @throws Failure `SnapshotLost` when it is gone. */
+export async function inMoment(host: Host, instance: Instance, run: RunRef, sql: string): Promise<string> {
+  const snapshot = await snapshotOf(host, instance, run);
+  if (snapshot === null) throw momentLost(host, run);
+  return `SET statement_timeout = 0;
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+SET TRANSACTION SNAPSHOT '${snapshot}';
+${sql}
+COMMIT;`;
+}
+
+function momentLost(host: Host, run: RunRef): Failure {
+  return new Failure('SnapshotLost', `the database session of ${run.instance} that held the moment is gone`, {
+    host: host.name,
+    next: 'the database is taken as it is now instead, and the manifest says so',
+  });
+}
+
+/**
+ * Runs a command and keeps its output as a file of the spool, hashed as it passes: under its final name only when the
+ * command has ended well.
+ */
+export async function captureOutput(
+  host: Host,
+  run: RunRef,
+  step: string,
+  file: string,
+  argv: readonly string[],
+  totalBytes?: number,
+): Promise<EntryFacts> {
+  const script = `set -o pipefail; umask 077; file=$1; shift
+"$@" < /dev/null | tee -- "$file.new" | sha256sum | cut -d ' ' -f 1 && mv -- "$file.new" "$file" && stat -c %s -- "$file"`;
+  const done = await followJob(
+    host,
+    jobId(run, step),
+    ['bash', '-c', script, 'bash', file, ...argv],
+    { cwd: '/', nice: 5 },
+    async () => {
+      const { stdout } = await host.run(['stat', '-c', '%s', `${file}.new`, file], { okCodes: [0, 1] });
+      return {
+        bytes: Number(stdout.trim().split('\n')[0] ?? 0),
+        ...(totalBytes === undefined ? {} : { totalBytes }),
+      };
+    },
+  );
+  const [sha256 = '', size = ''] = done.stdoutTail.trim().split('\n');
+  return { path: file.slice(file.lastIndexOf('/') + 1), bytes: Number(size), sha256 };
+}
+
+/** Tables and their columns: versions of Mastodon differ. */
+export async function schemaOf(host: Host, instance: Instance): Promise<Schema> {
+  const rows = await psql(
+    host,
+    databaseAccess(instance),
+    "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'",
+  );
+  const schema = new Map<string, Set<string>>();
+  for (const [table = '', column = ''] of rows) {
+    const columns = schema.get(table) ?? new Set<string>();
+    schema.set(table, columns.add(column));
+  }
+  return schema;
+}
+
+export function databaseActivities(ground: Ground) {
+  return {
+    /**
+     * Dumps the database from the pinned moment by the server's own pg_dump, uncompressed: the off-sites compress, and
+     * what is compressed twice is neither small nor fast.
+     */
+    dumpDatabase: activity(z.strictObject({ run: runInput }), async ({ run }) => {
+      const { config, host, instance } = await ground.inspect(run.instance, run.backup);
+      const spool = await spoolOf(host, instance, run);
+      const snapshot = await snapshotOf(host, instance, run);
+      if (snapshot === null) throw momentLost(host, run);
+      const program = `${instance.database.binDir}/pg_dump`;
+      const argv = databaseArgv(instance, spool.keys.app, [
+        ...[program, '--format=custom', '--compress=0', '--no-password', `--snapshot=${snapshot}`],
+        `--lock-wait-timeout=${String(config.database.lockWaitTimeoutMs)}`,
+      ]);
+      report({ subject: 'database' });
+      const as = await host.argvAs(argv, { user: instance.appUser });
+      const entry = await captureDump(host, run, spool, as, instance.database.sizeBytes);
+      const { stdout } = await host.run([program, '--version']);
+      await writeFacts(host, spool, 'dump', { entry, pgDump: stdout.trim() });
+      return { bytes: entry.bytes };
+    }),
+
+    /** Counts the rows of every table in the pinned moment: a restore has to have just as many. */
+    countRows: activity(z.strictObject({ run: runInput }), async ({ run }) => {
+      const { host, instance } = await ground.inspect(run.instance, run.backup);
+      const spool = await spoolOf(host, instance, run);
+      const sql = await inMoment(
+        host,
+        instance,
+        run,
+        `SELECT format('SELECT %L, count(*) FROM %I.%I', CASE n.nspname WHEN 'public' THEN c.relname ELSE n.nspname || '.' || c.relname END, n.nspname, c.relname)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
+ORDER BY 1 \\gexec`,
+      );
+      const file = `${spool.facts}/rows.tsv`;
+      await queryToFile(host, instance, run, spool, 'count-rows', sql, file);
+      const { stdout } = await host.run(['cat', '--', file]);
+      const rows = stdout
+        .trim()
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => line.split('\t'));
+      const counts = Object.fromEntries(
+        rows.map(([table = '', rowCount = '0']) => [table, Number(rowCount)]),
+      );
+      await writeFacts(host, spool, 'rows', counts);
+      return { tables: rows.length };
+    }),
+
+    /** Notes what a restore has to know about the database: encoding, locale, extensions, versions, its newest status. */
+    describeDatabase: activity(z.strictObject({ run: runInput }), async ({ run }) => {
+      const { host, instance } = await ground.inspect(run.instance, run.backup);
+      const spool = await spoolOf(host, instance, run);
+      const schema = await schemaOf(host, instance);
+      const sql = await inMoment(
+        host,
+        instance,
+        run,
+        `SELECT 'database', current_database(), pg_database_size(current_database()), pg_encoding_to_char(encoding), datcollate, datctype
+  FROM pg_database WHERE datname = current_database();
+SELECT 'extension', extname, extversion FROM pg_extension ORDER BY extname;
+${schema.has('schema_migrations') ? "SELECT 'schema', max(version) FROM public.schema_migrations;" : ''}
+${schema.has('statuses') ? `SELECT 'newest', to_char(max(created_at), 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') FROM public.statuses;` : ''}`,
+      );
+      const rows = await psql(host, databaseAccess(instance), sql, { timeoutMs: 600_000 });
+      const row = (kind: string) => rows.find(([first]) => first === kind) ?? [];
+      const [, name = '', sizeBytes = '0', encoding = '', collate = '', ctype = ''] = row('database');
+      await writeFacts(host, spool, 'database', {
+        ...{ name, sizeBytes: Number(sizeBytes), encoding, collate, ctype },
+        extensions: rows
+          .filter(([kind]) => kind === 'extension')
+          .map(([, extension = '', version = '']) => ({ name: extension, version })),
+        schema: row('schema')[1] || null,
+        serverVersion: instance.database.serverVersion,
+        newestStatusAt: row('newest')[1] || null,
+      });
+    }),
+
+    /** Captures the roles, with passwords where we may see them: pg_dump has none of them. */
+    dumpRoles: activity(z.strictObject({ run: runInput }), async ({ run }) => {
+      const { host, instance } = await ground.inspect(run.instance, run.backup);
+      const spool = await spoolOf(host, instance, run);
+      const facts = await captureRoles(host, instance, run, spool);
+      await writeFacts(host, spool, 'roles', facts);
+      return { roles: facts.roles };
+    }),
+  };
+}
+
+async function captureDump(
+  host: Host,
+  run: RunRef,
+  spool: Spool,
+  argv: readonly string[],
+  totalBytes: number,
+): Promise<EntryFacts> {
+  try {
+    return await captureOutput(host, run, 'dump', `${spool.folder}/database/database.dump`, argv, totalBytes);
+  } catch (error) {
+    if (error instanceof Failure && /invalid snapshot identifier/.test(error.message))
+      throw momentLost(host, run);
+    throw error;
+  }
+}
+
+/** Runs SQL by a job of Mastodon's user and keeps the rows, tab-separated, in a file of the login user. */
+export async function queryToFile(
+  host: Host,
+  instance: Instance,
+  run: RunRef,
+  spool: Spool,
+  step: string,
+  sql: string,
+  file: string,
+): Promise<void> {
+  const as = { user: instance.appUser };
+  const script = `${spool.keys.app}/${step}.sql`;
+  await host.run(['sh', '-c', 'umask 077; cat > "$1"', 'sh', script], { as, stdin: sql });
+  const psqlArgv = [
+    `${instance.database.binDir}/psql`,
+    '-XqAtw',
+    '-F',
+    '\t',
+    '-v',
+    'ON_ERROR_STOP=1',
+    '-f',
+    script,
+  ];
+  try {
+    await followJob(host, jobId(run, step), databaseArgv(instance, spool.keys.app, psqlArgv), {
+      as,
+      cwd: '/',
+      nice: 5,
+      stdoutFile: file,
+    });
+  } catch (error) {
+    if (error instanceof Failure && /invalid snapshot identifier/.test(error.message))
+      throw momentLost(host, run);
+    throw error;
+  }
+}
+
+/**
+ * pg_dumpall reads the roles' passwords only for a superuser: as `postgres` where that is allowed (peer
+ * authentication, the owner of the packaged server), else as Mastodon's role without them.
+ */
+async function captureRoles(
+  host: Host,
+  instance: Instance,
+  run: RunRef,
+  spool: Spool,
+): Promise<z.infer<typeof rolesFacts>> {
+  const { database } = instance;
+  const file = `${spool.folder}/database/globals.sql`;
+  const program = `${database.binDir}/pg_dumpall`;
+  const socket = database.host.startsWith('/') ? database.host : '/var/run/postgresql';
+  const superuser = [
+    program,
+    '--globals-only',
+    '--no-password',
+    `--host=${socket}`,
+    `--port=${String(database.port)}`,
+  ];
+  const attempts: { roles: 'with passwords' | 'without passwords'; argv: () => Promise<string[]> }[] = [
+    ...(database.local
+      ? [{ roles: 'with passwords' as const, argv: () => host.argvAs(superuser, { user: 'postgres' }) }]
+      : []),
+    {
+      roles: 'with passwords',
+      argv: () =>
+        host.argvAs(databaseArgv(instance, spool.keys.app, [program, '--globals-only', '-w']), {
+          user: instance.appUser,
+        }),
+    },
+    {
+      roles: 'without passwords',
+      argv: () =>
+        host.argvAs(
+          databaseArgv(instance, spool.keys.app, [program, '--globals-only', '--no-role-passwords', '-w']),
+          {
+            user: instance.appUser,
+          },
+        ),
+    },
+  ];
+  for (const [at, attempt] of attempts.entries()) {
+    try {
+      const entry = await captureOutput(host, run, `roles-${String(at)}`, file, await attempt.argv());
+      return { roles: attempt.roles, entry };
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+    }
+  }
+  return { roles: 'not captured' };
+}

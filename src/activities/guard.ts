@@ -1,0 +1,75 @@
+import { WorkflowNotFoundError } from '@temporalio/client';
+import { z } from 'zod';
+import { leaseState } from '../hosts/lease.js';
+import { bringServicesBack, serviceStates } from '../mastodon/services.js';
+import { guardWorkflowId } from '../workflows/names.js';
+import { activity, cancellation, report, sleep } from './activity.js';
+import type { Ground } from './ground.js';
+import { instanceInput, tokenInput, workflowIdInput } from './inputs.js';
+
+/** How often the guard looks at the run that it watches, milliseconds. */
+const lookEveryMs = 1_000;
+
+/** What looks after the services when a run cannot: for the guard, the reconciler and operators. */
+export function guardActivities(ground: Ground) {
+  return {
+    /**
+     * Returns when a run has ended: finished, failed, terminated, timed out. Looks at the workflow id's latest run, since
+     * a reset closes one and opens another, which is the same night.
+     */
+    watchRun: activity(z.strictObject({ workflowId: workflowIdInput }), async ({ workflowId }) => {
+      for (;;) {
+        const status = await statusOf(ground, workflowId);
+        report({ subject: workflowId });
+        if (status !== 'RUNNING') return { status };
+        await sleep(lookEveryMs);
+      }
+    }),
+
+    /** Whether a run has let its lease go: a release that nobody proves is none. */
+    leaseReleased: activity(instanceInput.extend({ token: tokenInput }), async ({ instance, token }) => {
+      const { host } = await ground.open(instance);
+      const lease = await leaseState(host, instance);
+      return { released: !lease.held || lease.token !== token };
+    }),
+
+    /** Starts what a lease had recorded, whoever holds it, proves that it is up and ends the lease. Without one, nothing. */
+    bringServicesBack: activity(instanceInput, async ({ instance }) => {
+      const { host, services } = await ground.services(instance);
+      const lease = await leaseState(host, instance);
+      if (!lease.held) return { services: await serviceStates(host, services.services), brought: false };
+      const states = await bringServicesBack(host, services, { patienceMs: 60_000, signal: cancellation() });
+      return { services: states, brought: true };
+    }),
+
+    /** Looks for services that a lease holds down while no run is at work, and brings them back. */
+    reconcileServices: activity(z.strictObject({}), async () => {
+      const { instances } = await ground.configuration();
+      const brought: string[] = [];
+      const failed: string[] = [];
+      for (const instance of Object.keys(instances)) {
+        report({ subject: instance });
+        try {
+          const { host } = await ground.open(instance);
+          const lease = await leaseState(host, instance);
+          if (!lease.held || (await statusOf(ground, guardWorkflowId(instance))) === 'RUNNING') continue;
+          const { services } = await ground.services(instance);
+          await bringServicesBack(host, services, { patienceMs: 60_000, signal: cancellation() });
+          brought.push(instance);
+        } catch (error) {
+          failed.push(`${instance}: ${error instanceof Error ? error.message : String(error)}`.slice(0, 500));
+        }
+      }
+      return { brought, failed };
+    }),
+  };
+}
+
+async function statusOf(ground: Ground, workflowId: string): Promise<string> {
+  try {
+    return (await ground.client.workflow.getHandle(workflowId).describe()).status.name;
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return 'NOT_FOUND';
+    throw error;
+  }
+}

@@ -1,0 +1,64 @@
+import type { StepProgress } from '../backups/report.js';
+import { Failure } from '../errors.js';
+import type { Host, JobOptions, JobStatus } from '../hosts/host.js';
+import { cancellation, isOverForGood, report, sleep } from './activity.js';
+
+export interface FollowedJob {
+  readonly exitCode: number;
+  readonly stdoutTail: string;
+  readonly stderrTail: string;
+}
+
+/** A job's id on its host: `<domain>.<backup>.<step>`, so that whose it is can be told. */
+export function jobId(run: { instance: string; backup: string }, step: string): string {
+  return `${run.instance}.${run.backup}.${step}`;
+}
+
+/**
+ * Starts a job, or finds it again after a worker's death, and follows it to its end.
+ *
+ * When the run is cancelled or gone, the job is ended and everything it started; when only this worker goes away, the
+ * job goes on and the next attempt finds it. A job that failed is forgotten, so that the next attempt starts it anew.
+ *
+ * @throws Failure `CommandFailed` for an exit code that is not in `okCodes` (default 0), `JobLost`.
+ */
+export async function followJob(
+  host: Host,
+  id: string,
+  argv: readonly string[],
+  options: JobOptions & { okCodes?: readonly number[] } = {},
+  progress: (
+    status: Extract<JobStatus, { stdoutTail: string }>,
+  ) => Partial<StepProgress> | Promise<Partial<StepProgress>> = () => ({}),
+): Promise<FollowedJob> {
+  const { okCodes = [0], ...jobOptions } = options;
+  const job = await host.startJob(id, argv, jobOptions);
+  try {
+    for (let waitMs = 50; ; waitMs = Math.min(waitMs * 1.5, 1_000)) {
+      const status = await job.status();
+      if (status.state === 'absent')
+        throw new Failure('JobLost', `the job ${id} is gone from ${host.name}`, { host: host.name });
+      report(await progress(status));
+      if (status.state === 'lost') {
+        await job.forget();
+        throw new Failure('JobLost', `the job ${id} on ${host.name} was killed, or the host was restarted`, {
+          host: host.name,
+          next: 'it is started again; if that goes on, look for out-of-memory kills in the journal there',
+        });
+      }
+      if (status.state === 'exited') {
+        if (status.exitCode !== 0) await job.forget();
+        if (okCodes.includes(status.exitCode)) return status;
+        throw new Failure(
+          'CommandFailed',
+          `${argv[0] ?? ''} (job ${id}) ended with ${String(status.exitCode)} on ${host.name}: ${status.stderrTail.trim().slice(-1500)}`,
+          { host: host.name, next: 'see its message; it is tried again' },
+        );
+      }
+      await sleep(waitMs);
+    }
+  } catch (error) {
+    if (cancellation().aborted && isOverForGood()) await job.cancel();
+    throw error;
+  }
+}

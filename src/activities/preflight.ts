@@ -1,0 +1,269 @@
+import type { BackupPlan, FailureReport, PlannedPart } from '../backups/report.js';
+import { partNames, type PartName } from '../backups/parts.js';
+import type { Configuration, InstanceConfig } from '../config/configuration.js';
+import { exitCodeOf, Failure } from '../errors.js';
+import type { Host } from '../hosts/host.js';
+import { leaseState } from '../hosts/lease.js';
+import { provideTool, toolPath } from '../hosts/tools.js';
+import { missingKeys } from '../mastodon/env-file.js';
+import { databaseAccess, type Instance } from '../mastodon/inspect.js';
+import { psql } from '../mastodon/psql.js';
+import { redisCli } from '../mastodon/redis-cli.js';
+import { serviceStates, staysDownAfterReboot, survivesReboot } from '../mastodon/services.js';
+import { offsiteOf, withOffsite } from '../offsite/read.js';
+import { activity } from './activity.js';
+import { schemaOf } from './database.js';
+import { type Ground, refuse } from './ground.js';
+import { requestInput } from './inputs.js';
+
+/** A dump without compression is smaller than the database, which holds its indexes too; half of it is on the safe side. */
+const dumpShare = 0.7;
+/** Bytes that a run may need besides: secrets, lists, logs. */
+const spoolMargin = 64 << 20;
+/** Bytes of index a million files of media take, three times: the list, the index, the sort's work. */
+const indexBytesPerFile = 600;
+
+export function preflightActivities(ground: Ground) {
+  return {
+    /**
+     * Looks at everything that the run needs, touches nothing, and refuses what cannot end well.
+     *
+     * @throws Failure `Refused`, naming what is missing and what to do.
+     */
+    preflight: activity(requestInput, async (request): Promise<BackupPlan> => {
+      const { configuration, config, host } = await ground.open(request.instance);
+      const { instance } = await ground.inspect(request.instance, 'now');
+      const parts = choose(partNames, request.only).filter(
+        (part) => part !== 'media' || instance.media !== null,
+      );
+      const offsites = chooseOffsites(config, request.offsites);
+      const warnings = [...instance.warnings];
+      refuseWithoutKeys(host, instance);
+      if (parts.length === 0)
+        throw refuse('nothing is left to back up', 'choose other parts with --only', host);
+      await refuseForeignLease(host, instance);
+
+      const [states, sizes, free] = await Promise.all([
+        serviceStates(host, instance.services),
+        sourceSizes(host, instance, parts),
+        freeBytes(host),
+        checkDatabase(host, instance, parts),
+
+        provideTools(host),
+      ]);
+      const checked = await Promise.all(
+        offsites.map(async (name) => ({
+          name,
+          kind: offsiteOf(configuration, name).kind,
+          ...(await problemOf(configuration, config, name)),
+        })),
+      );
+      const [broken] = checked.flatMap(({ problem }) => (problem === undefined ? [] : [problem]));
+      if (broken !== undefined && checked.every(({ problem }) => problem !== undefined)) {
+        throw refuse(broken.message, broken.next);
+      }
+      const quiesce = request.quiesce ?? config.quiesce.mode;
+      const services =
+        quiesce === 'none' ? [] : states.filter(({ running }) => running).map(({ name }) => name);
+      if (quiesce !== 'none' && services.length === 0) {
+        warnings.push('None of the services is running: nothing has to be stopped.');
+      }
+      if (services.length > 0) warnings.push(...(await rebootWarnings(host, instance)));
+      const spoolNeedBytes = needOf(sizes);
+      if (spoolNeedBytes > free) {
+        throw refuse(
+          `${host.name} has ${gigabytes(free)} free where the database waits to be copied, and about ${gigabytes(spoolNeedBytes)} are needed`,
+          'make room on that disk, or put Permafrost there on another one (host.folder in the configuration)',
+          host,
+        );
+      }
+      return {
+        ...{ instance: request.instance, host: host.name, quiesce, parts: sizes, services, warnings },
+        offsites: checked,
+        ...{ leaseMs: config.quiesce.leaseMs, budgetMs: config.quiesce.budgetMs },
+        ...{ spoolFreeBytes: free, spoolNeedBytes },
+      };
+    }),
+  };
+}
+
+function choose(all: readonly PartName[], only: readonly PartName[] | undefined): PartName[] {
+  return only === undefined ? [...all] : all.filter((part) => only.includes(part));
+}
+
+function chooseOffsites(config: InstanceConfig, wanted: readonly string[] | undefined): string[] {
+  const unknown = wanted?.find((name) => !config.offsites.includes(name));
+  if (unknown !== undefined) {
+    throw refuse(
+      `'${unknown}' is not an off-site of ${config.domain}`,
+      `it has: ${config.offsites.join(', ')} (offsites in the configuration)`,
+    );
+  }
+  return config.offsites.filter((name) => wanted === undefined || wanted.includes(name));
+}
+
+function refuseWithoutKeys(host: Host, instance: Instance): void {
+  const missing = missingKeys(instance.env, instance.versions.mastodon);
+  if (missing.length === 0) return;
+  throw refuse(
+    `the env file ${instance.envFile} on ${host.name} lacks ${missing.join(', ')}: a restore without ${missing.length === 1 ? 'it' : 'them'} would not work`,
+    'name the env file that Mastodon really runs with (mastodon.envFile in the configuration)',
+    host,
+  );
+}
+
+async function refuseForeignLease(host: Host, instance: Instance): Promise<void> {
+  const lease = await leaseState(host, instance.domain);
+  if (!lease.held || lease.rebooted || lease.phase !== 'armed' || (lease.firesInMs ?? 0) < 0) return;
+  throw new Failure(
+    'Busy',
+    `another run holds the lease of ${instance.domain} on ${host.name} (for ${String(Math.ceil((lease.firesInMs ?? 0) / 60_000))} more minutes)`,
+    {
+      host: host.name,
+      next: `wait until it ends; if that run is gone for good: permafrost services start ${instance.domain}`,
+    },
+  );
+}
+
+/** @throws Failure `Refused` for a database that is not a living Mastodon's, or that a dump cannot read. */
+async function checkDatabase(host: Host, instance: Instance, parts: readonly PartName[]): Promise<void> {
+  if (!parts.includes('database')) return;
+  const { database } = instance;
+  if (database.pooled) {
+    throw refuse(
+      `${instance.domain} reaches its database through PgBouncer (port ${String(database.port)}), through which a dump cannot go`,
+      'name where PostgreSQL itself answers: database.host and database.port in the configuration',
+      host,
+    );
+  }
+  const schema = await schemaOf(host, instance);
+  if (!schema.has('schema_migrations') || !schema.has('accounts')) {
+    throw refuse(
+      `the database ${database.name} holds no Mastodon (no table schema_migrations or accounts)`,
+      'see whether DB_NAME in the env file names the right database',
+      host,
+    );
+  }
+  const [row] = await psql(
+    host,
+    databaseAccess(instance),
+    'SELECT count(*) FROM (SELECT 1 FROM public.accounts WHERE domain IS NULL LIMIT 1) AS local',
+  );
+  if (row?.[0] === '0') {
+    throw refuse(
+      `the database ${database.name} has no local account: this is not the instance that people use`,
+      'see whether DB_NAME in the env file names the right database',
+      host,
+    );
+  }
+  const denied = await psql(
+    host,
+    databaseAccess(instance),
+    "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r','p','S') AND n.nspname = 'public' AND NOT has_table_privilege(c.oid, 'SELECT') LIMIT 5",
+  );
+  if (denied.length > 0) {
+    throw refuse(
+      `the role ${database.user} may not read ${denied.map(([table]) => table).join(', ')}: the dump would fail`,
+      `as the database's owner: GRANT SELECT ON ALL TABLES IN SCHEMA public TO ${database.user}`,
+      host,
+    );
+  }
+}
+
+/** What is wrong with an off-site, as it is seen where it is read; one of several does not stop the others. */
+async function problemOf(
+  configuration: Configuration,
+  config: InstanceConfig,
+  name: string,
+): Promise<{ problem?: FailureReport }> {
+  try {
+    await withOffsite(configuration, config, offsiteOf(configuration, name), (offsite) => offsite.check());
+    return {};
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    const { type, message } = error;
+    return {
+      problem: {
+        code: exitCodeOf(type),
+        type,
+        message,
+        next: error.next ?? 'correct it, then run the backup again',
+      },
+    };
+  }
+}
+
+async function provideTools(host: Host): Promise<void> {
+  try {
+    toolPath('restic');
+    await provideTool(host, 'restic');
+    await host.run(['perl', '-e', '1']);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    throw refuse(error.message, error.next ?? 'install it there', host);
+  }
+}
+
+async function sourceSizes(
+  host: Host,
+  instance: Instance,
+  parts: readonly PartName[],
+): Promise<PlannedPart[]> {
+  return Promise.all(
+    parts.map(async (name) => {
+      if (name === 'database') return { name, sourceBytes: instance.database.sizeBytes };
+      if (name === 'media') {
+        await refuseUnreadableMedia(host, instance);
+        return { name };
+      }
+      if (name === 'redis') {
+        const info = await redisCli(host, instance.redis, ['INFO', 'memory']);
+        return { name, sourceBytes: Number(/^used_memory:(\d+)/m.exec(info)?.[1] ?? 0) };
+      }
+      return { name };
+    }),
+  );
+}
+
+async function refuseUnreadableMedia(host: Host, instance: Instance): Promise<void> {
+  const path = instance.media?.path ?? '';
+  const { root } = await host.facts();
+  const as = root ? ('login' as const) : { user: instance.appUser };
+  const { exitCode } = await host.run(
+    ['sh', '-c', 'test -d "$1/." && test -r "$1/." && test -x "$1/."', 'sh', path],
+    { as, okCodes: [0, 1] },
+  );
+  if (exitCode !== 0) {
+    throw refuse(
+      `the media in ${path} on ${host.name} are not there or cannot be read`,
+      'say where they are with mastodon.media (or none) in the configuration',
+      host,
+    );
+  }
+}
+
+async function freeBytes(host: Host): Promise<number> {
+  const { folder } = await host.facts();
+  const script =
+    'd=$1; while [ ! -d "$d" ]; do d=$(dirname "$d"); done; df --output=avail -B1 -- "$d" | tail -n 1';
+  const { stdout } = await host.run(['sh', '-c', script, 'sh', folder]);
+  return Number(stdout.trim());
+}
+
+function needOf(parts: readonly PlannedPart[]): number {
+  const bytesOf = (name: PartName) => parts.find((part) => part.name === name)?.sourceBytes ?? 0;
+  const index = parts.some((part) => part.name === 'media') ? indexBytesPerFile * 100_000 : 0;
+  return Math.ceil(bytesOf('database') * dumpShare + bytesOf('redis') + index + spoolMargin);
+}
+
+async function rebootWarnings(host: Host, instance: Instance): Promise<string[]> {
+  const down = staysDownAfterReboot(instance.services);
+  if (down.length === 0 || (await survivesReboot(host))) return [];
+  return [
+    `If the host is restarted while they are stopped, nothing starts these again: ${down.join(', ')} (systemctl enable).`,
+  ];
+}
+
+function gigabytes(bytes: number): string {
+  return `${(bytes / 1e9).toFixed(1)} GB`;
+}

@@ -1,0 +1,139 @@
+import { z } from 'zod';
+import { partNames } from '../backups/parts.js';
+import { Failure } from '../errors.js';
+import type { Host } from '../hosts/host.js';
+import { leaseState } from '../hosts/lease.js';
+import { passwordFileLine } from '../mastodon/connections.js';
+import type { Instance } from '../mastodon/inspect.js';
+import { bringServicesBack } from '../mastodon/services.js';
+import { handOverKeys, keyFiles, takeKeysBack } from '../offsite/keys.js';
+import { offsiteOf } from '../offsite/read.js';
+import { activity } from './activity.js';
+import type { Ground } from './ground.js';
+import { offsiteInput, partInput, runInput, type RunRef } from './inputs.js';
+import { jobId } from './jobs.js';
+import { holdMoment } from './moment.js';
+import { spoolOf, type Spool, writeFacts } from './spool.js';
+
+/** The beginning and the end of a run on the instance's host. */
+export function prepareActivities(ground: Ground) {
+  return {
+    /** Sweeps what dead runs left, makes the spool, hands keys over, and has a database session wait for its moment. */
+    prepareRun: activity(
+      z.strictObject({
+        run: runInput,
+        parts: z.array(partInput).max(partNames.length),
+        offsites: z.array(offsiteInput).max(20),
+      }),
+      async ({ run, parts, offsites }) => {
+        const { configuration, host, instance } = await ground.inspect(run.instance, run.backup);
+        await settleOldLease(host, instance, run);
+        const spool = await spoolOf(host, instance, run);
+        await sweep(host, spool, instance, run, 'others');
+        await makeSpool(host, spool, run);
+        for (const name of offsites) {
+          const files = await keyFiles(offsiteOf(configuration, name));
+          await handOverKeys(host, 'login', spool.keys.login, files);
+          if (spool.media.as !== 'login') await handOverKeys(host, spool.media.as, spool.media.keys, files);
+        }
+        const password = passwordFileLine(instance.database);
+        await handOverKeys(
+          host,
+          { user: instance.appUser },
+          spool.keys.app,
+          new Map(password === null ? [] : [['pgpass', password]]),
+        );
+        await writeFacts(host, spool, 'instance', {
+          versions: instance.versions,
+          redis: instance.redis.version,
+        });
+        if (parts.includes('database')) await holdMoment(host, instance, run);
+      },
+    ),
+
+    /** Removes everything that the run kept on the host: jobs, spool, keys. */
+    sweepRun: activity(z.strictObject({ run: runInput }), async ({ run }) => {
+      const { host, instance } = await ground.inspect(run.instance, run.backup);
+      await sweep(host, await spoolOf(host, instance, run), instance, run, 'all');
+    }),
+  };
+}
+
+/**
+ * A lease that another run left. This run holds the instance's lock, so in this Temporal nobody else is at work; but
+ * the host may be looked after by another Permafrost too, whose lease is only touched when it is over.
+ */
+async function settleOldLease(host: Host, instance: Instance, run: RunRef): Promise<void> {
+  const lease = await leaseState(host, run.instance);
+  if (!lease.held || lease.token === run.token) return;
+  const over = lease.rebooted || lease.phase !== 'armed' || (lease.firesInMs ?? 0) < -60_000;
+  if (!over) {
+    const minutes = Math.ceil((lease.firesInMs ?? 0) / 60_000);
+    throw new Failure(
+      'Busy',
+      `another run holds the lease of ${run.instance} on ${host.name} for ${String(minutes)} more minutes`,
+      {
+        host: host.name,
+        next: `wait until it is over; if that run is gone for good: permafrost services start ${run.instance}`,
+      },
+    );
+  }
+  await bringServicesBack(host, instance);
+}
+
+async function makeSpool(host: Host, spool: Spool, run: RunRef): Promise<void> {
+  const folders = ['facts', 'database', 'secrets', 'redis'].map((name) => `${spool.folder}/${name}`);
+  await host.run(['mkdir', '-p', '-m', '700', spool.folder, ...folders, spool.cache.login]);
+  await host.putFile(`${spool.folder}/run`, run.backup, 0o600);
+  const media = ['', '/work', '/index', '/cache'].map((name) => `${spool.media.folder}${name}`);
+  await host.run(
+    ['sh', '-c', 'umask 077; mkdir -p -- "$@" && test -O "$1" && chmod 700 -- "$1"', 'sh', ...media],
+    {
+      as: spool.media.as,
+    },
+  );
+}
+
+/** Ends jobs and removes spool and keys: those of this run as well, or only those of others, which are dead. */
+async function sweep(
+  host: Host,
+  spool: Spool,
+  instance: Instance,
+  run: RunRef,
+  whose: 'all' | 'others',
+): Promise<void> {
+  const jobs = (await host.listJobs()).filter((id) => id.startsWith(`${run.instance}.`));
+  for (const id of jobs) {
+    if (whose === 'others' && id.startsWith(jobId(run, ''))) continue;
+    const job = host.job(id);
+    await job.cancel();
+    await job.forget();
+  }
+  const label = /-[^-]+$/;
+  const keys = [spool.keys.login, spool.keys.app];
+  if (whose === 'all') {
+    await takeKeysBack(host, 'login', spool.keys.login);
+    await takeKeysBack(host, { user: instance.appUser }, spool.keys.app);
+  }
+  for (const [at, folder] of keys.entries()) {
+    await host.run(
+      [
+        'sh',
+        '-c',
+        'for f in "$1"-*; do [ "$f" = "$2" ] || rm -rf -- "$f"; done',
+        'sh',
+        folder.replace(label, ''),
+        folder,
+      ],
+      { as: at === 0 ? 'login' : { user: instance.appUser } },
+    );
+  }
+  const mine = await host.run(['cat', `${spool.folder}/run`], { okCodes: [0, 1] });
+  if (whose === 'all' || mine.stdout !== run.backup) {
+    await host.run(['rm', '-rf', '--', spool.folder], { timeoutMs: 600_000 });
+    if (spool.media.as !== 'login') {
+      const folders = ['work', 'index', 'scratch'].map((name) => `${spool.media.folder}/${name}`);
+      await host.run(['rm', '-rf', '--', ...folders], { as: spool.media.as, timeoutMs: 600_000 });
+    }
+  }
+}

@@ -1,0 +1,25 @@
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { activity } from './activity.js';
+import type { BackupReport } from '../backups/report.js';
+import type { Ground } from './ground.js';
+import { backupInput, domainInput } from './inputs.js';
+
+/** Of a report only what names its file is looked at: the rest is kept as it is, for people and for `status`. */
+const named = z.looseObject({ instance: domainInput, backup: backupInput, status: z.string().max(20) });
+const reportInput = z.custom<BackupReport>((value) => named.safeParse(value).success, 'not a report');
+
+export function recordActivities(ground: Ground) {
+  return {
+    /** Keeps a run's report on this machine, also when Temporal's own history of it is gone. */
+    recordRun: activity(reportInput, async (report) => {
+      const { state } = await ground.configuration();
+      const folder = join(state, 'runs', report.instance);
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+      const path = join(folder, `${report.backup}.json`);
+      await writeFile(`${path}.new`, `${JSON.stringify(report, null, 1)}\n`, { mode: 0o600 });
+      await rename(`${path}.new`, path);
+    }),
+  };
+}

@@ -1,0 +1,272 @@
+import { createHash } from 'node:crypto';
+import { emptyHeader, type MediaRecord, readMediaIndex } from '../backups/media-index.js';
+import type { PartName } from '../backups/parts.js';
+import { pickForVerify } from '../backups/verify-sample.js';
+import { Failure } from '../errors.js';
+import type { Host, HostStream } from '../hosts/host.js';
+import type { Instance } from '../mastodon/inspect.js';
+import { mediaIndexFiles } from '../mastodon/media-index.js';
+import type { Offsite, StoredPartRef } from '../offsite/offsite.js';
+import { report } from './activity.js';
+import { type MediaFacts, mediaFacts } from './media.js';
+import { capturedEntries, storedParts } from './offsites.js';
+import { needFacts, type Spool } from './spool.js';
+
+export interface Checked {
+  files: number;
+  bytes: number;
+}
+
+interface Finding {
+  part: PartName;
+  path: string;
+  problem: string;
+}
+
+interface Verification {
+  copy: Offsite;
+  /** A private folder on the machine that reads. */
+  scratch: string;
+  host: Host;
+  spool: Spool;
+  instance: Instance;
+  parts: readonly PartName[];
+  /** Shares of the media to read back, 0 to 1. */
+  share: { new: number; old: number };
+}
+
+/** Findings that a message names; more are counted. */
+const namedFindings = 5;
+
+/** More new files than this are not told from old ones: all are treated as new. */
+const tooManyNew = 200_000;
+
+/** Findings up to this many are checked against the source; more are no users deleting files. */
+const sourceChecks = 1_000;
+
+/** Picked files up to this many are fetched one by one; more are cheaper to read with everything else. */
+const fetchAtMost = 2_000;
+
+/**
+ * Reads a copy back and compares it with what was captured on the host.
+ *
+ * @throws Failure `VerifyFailed` naming parts and paths that are not what was sent.
+ */
+export async function verifyCopy(verification: Verification): Promise<Checked> {
+  const { copy, host, spool, parts } = verification;
+  const stored = await storedParts(host, spool, copy.name, parts);
+  const checked: Checked = { files: 0, bytes: 0 };
+  const findings: Finding[] = [];
+  for (const part of parts) {
+    const ref = stored.get(part)?.ref;
+    if (ref === undefined) continue;
+    for (const entry of await capturedEntries(host, spool, part)) {
+      report({ subject: `${part} from ${copy.name}`, bytes: checked.bytes });
+      const read = await hashOf(await copy.readEntry(ref, entry.path), (bytes) => {
+        report({ bytes: checked.bytes + bytes });
+      });
+      if (read.sha256 !== entry.sha256) findings.push({ part, path: entry.path, problem: read.problem });
+      checked.files += 1;
+      checked.bytes += read.bytes;
+    }
+    if (part === 'media') await verifyMedia(verification, ref, checked, findings);
+  }
+  if (findings.length > 0) {
+    const named = findings
+      .slice(0, namedFindings)
+      .map(({ part, path, problem }) => `${part}: ${path} ${problem}`);
+    const more =
+      findings.length > namedFindings ? ` and ${String(findings.length - namedFindings)} more` : '';
+    throw new Failure(
+      'VerifyFailed',
+      `what came back from ${copy.name} is not what was sent: ${named.join('; ')}${more}`,
+      {
+        next: `nothing was sealed on ${copy.name}; check the off-site (a disk, a provider), then run the backup again`,
+      },
+    );
+  }
+  return checked;
+}
+
+async function hashOf(
+  stream: HostStream,
+  progress: (bytes: number) => void,
+): Promise<{ sha256: string; bytes: number; problem: string }> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for await (const chunk of stream.stdout as AsyncIterable<Buffer>) {
+    hash.update(chunk);
+    bytes += chunk.length;
+    progress(bytes);
+  }
+  const { exitCode, stderr } = await stream.completed;
+  if (exitCode === 0) return { sha256: hash.digest('hex'), bytes, problem: 'came back changed' };
+  return {
+    sha256: '',
+    bytes,
+    problem: `could not be read (${stderr.trim().split('\n').at(-1)?.slice(0, 200) ?? ''})`,
+  };
+}
+
+/**
+ * The media: every file of the index must be there with its size; the new ones and tonight's share of the old ones are
+ * read, byte for byte. No list of files is kept, unless there is something to name.
+ */
+async function verifyMedia(
+  verification: Verification,
+  ref: StoredPartRef,
+  checked: Checked,
+  findings: Finding[],
+): Promise<void> {
+  const { copy, host, spool, share, scratch } = verification;
+  const facts = await needFacts(host, spool, 'media', mediaFacts);
+  const pick = await tonight(host, spool, facts, share);
+  const sizes = new Ledger();
+  const contents = new Ledger();
+  const few: string[] = [];
+  let files = 0;
+  let bytes = 0;
+  for await (const record of indexOnHost(host, spool)) {
+    sizes.add(record.path, String(record.size));
+    if (!pick(record.path)) continue;
+    contents.add(record.path, record.sha256);
+    files += 1;
+    bytes += record.size;
+    if (files <= fetchAtMost) few.push(record.path);
+  }
+  for await (const file of copy.listMedia(ref)) sizes.take(file.path, String(file.size));
+  const suspects = sizes.balanced() ? [] : await nameDifferences(verification, ref);
+
+  const total = { totalFiles: checked.files + files, totalBytes: checked.bytes + bytes };
+  report({ subject: `media from ${copy.name}`, ...total });
+  const wanted = files > fetchAtMost || bytes > facts.bytes / 2 ? 'all' : few;
+  const readPicked = async function* () {
+    for await (const file of copy.readMedia(ref, wanted, scratch)) if (pick(file.path)) yield file;
+  };
+  let read = 0;
+  for await (const file of readPicked()) {
+    contents.take(file.path, file.sha256);
+    read += 1;
+    report({
+      files: checked.files + read,
+      bytes: checked.bytes + Math.round((bytes * read) / files),
+      ...total,
+    });
+  }
+  if (!contents.balanced()) suspects.push(...(await nameChanges(verification, pick, readPicked())));
+  findings.push(...(await withoutChangesAtTheSource(verification, facts.root, suspects)));
+  checked.files += files;
+  checked.bytes += bytes;
+}
+
+/** Which files this night reads back. */
+async function tonight(
+  host: Host,
+  spool: Spool,
+  facts: MediaFacts,
+  share: Verification['share'],
+): Promise<(path: string) => boolean> {
+  const pickNew = pickForVerify(facts.ordinal, share.new);
+  const pickOld = pickForVerify(facts.ordinal, share.old);
+  if (facts.newFiles === facts.files || facts.newFiles > tooManyNew) return pickNew;
+  const paths = new Set<string>();
+  const stream = await host.stream(['cat', '--', `${spool.media.folder}/work/${mediaIndexFiles.new}`], {
+    as: spool.media.as,
+  });
+  for await (const record of readMediaIndex(stream.stdout, emptyHeader())) paths.add(record.path);
+  await stream.completed;
+  return (path) => (paths.has(path) ? pickNew(path) : pickOld(path));
+}
+
+/** The index as it was captured. */
+async function* indexOnHost(host: Host, spool: Spool): AsyncIterable<MediaRecord> {
+  const stream = await host.stream(['cat', '--', `${spool.media.folder}/index/${mediaIndexFiles.index}`], {
+    as: spool.media.as,
+  });
+  yield* readMediaIndex(stream.stdout, emptyHeader());
+  await stream.completed;
+}
+
+/**
+ * Compares two lists in any order without keeping either: the sums of a hash of each line are equal when the lists are.
+ */
+class Ledger {
+  #sum = 0n;
+
+  add(path: string, value: string): void {
+    this.#sum += Ledger.#of(path, value);
+  }
+
+  take(path: string, value: string): void {
+    this.#sum -= Ledger.#of(path, value);
+  }
+
+  balanced(): boolean {
+    return this.#sum === 0n;
+  }
+
+  static #of(path: string, value: string): bigint {
+    const digest = createHash('sha256').update(`${value}\0${path}`).digest();
+    return digest.readBigUInt64BE(0) * (1n << 64n) + digest.readBigUInt64BE(8);
+  }
+}
+
+/** The files that one side has and the other has not, or not in this size. Only made when the ledger is out. */
+async function nameDifferences({ copy, host, spool }: Verification, ref: StoredPartRef): Promise<Finding[]> {
+  const there = new Map<string, number>();
+  for await (const file of copy.listMedia(ref)) there.set(file.path, file.size);
+  const findings: Finding[] = [];
+  for await (const record of indexOnHost(host, spool)) {
+    const size = there.get(record.path);
+    if (size === undefined) findings.push({ part: 'media', path: record.path, problem: 'is missing' });
+    else if (size !== record.size) {
+      findings.push({
+        part: 'media',
+        path: record.path,
+        problem: `has ${String(size)} bytes instead of ${String(record.size)}`,
+      });
+    }
+  }
+  return findings; // what came up after the index was made is there as well, and no finding
+}
+
+/** The picked files that came back changed, or not at all. Only made when the ledger is out. */
+async function nameChanges(
+  { host, spool }: Verification,
+  pick: (path: string) => boolean,
+  read: AsyncIterable<{ path: string; sha256: string }>,
+): Promise<Finding[]> {
+  const hashes = new Map<string, string>();
+  for await (const file of read) hashes.set(file.path, file.sha256);
+  const findings: Finding[] = [];
+  for await (const record of indexOnHost(host, spool)) {
+    const sha256 = pick(record.path) ? hashes.get(record.path) : record.sha256;
+    if (sha256 === record.sha256) continue;
+    const problem = sha256 === undefined ? 'did not come back' : 'came back changed';
+    findings.push({ part: 'media', path: record.path, problem });
+  }
+  return findings;
+}
+
+/**
+ * A file that a user deleted, or that was transcoded in place, between the index and the copy is no fault of the
+ * off-site: its finding is dropped when the source has changed since the index was made.
+ */
+async function withoutChangesAtTheSource(
+  { host, spool }: Verification,
+  root: string,
+  findings: readonly Finding[],
+): Promise<Finding[]> {
+  const suspects = new Map(findings.map((finding) => [finding.path, finding]));
+  if (suspects.size === 0 || suspects.size > sourceChecks) return [...suspects.values()];
+  for await (const record of indexOnHost(host, spool)) {
+    if (!suspects.has(record.path)) continue;
+    const { exitCode, stdout } = await host.run(
+      ['find', `${root}/${record.path}`, '-maxdepth', '0', '-printf', '%s %T@'],
+      { as: spool.media.as, okCodes: [0, 1] },
+    );
+    if (exitCode !== 0 || stdout.trim() !== `${String(record.size)} ${record.mtime}`)
+      suspects.delete(record.path);
+  }
+  return [...suspects.values()];
+}

@@ -1,0 +1,130 @@
+import type { BackupId } from './id.js';
+import type { PartName, QuiesceMode } from './parts.js';
+
+/** What a client asks of the backup workflow: names and choices alone; the configuration resolves them. */
+export interface BackupRequest {
+  instance: string;
+  quiesce?: QuiesceMode;
+  only?: PartName[];
+  offsites?: string[];
+  /** Preflight alone: the report then has the status `planned`. */
+  dryRun?: boolean;
+}
+
+/** What preflight found and the run will do. */
+export interface BackupPlan {
+  instance: string;
+  /** Where the instance lives, as messages call it. */
+  host: string;
+  quiesce: QuiesceMode;
+  parts: PlannedPart[];
+  /** With the reason why one cannot be filled now; the run goes on with the others. */
+  offsites: { name: string; kind: string; problem?: FailureReport }[];
+  /** The services that run now: exactly these are stopped and started again. */
+  services: string[];
+  leaseMs: number;
+  budgetMs: number;
+  /** Free bytes in the folder where the small parts wait, and the bytes that they are expected to need. */
+  spoolFreeBytes: number;
+  spoolNeedBytes: number;
+  warnings: string[];
+}
+
+export interface PlannedPart {
+  name: PartName;
+  /** Bytes at the source, where they are known beforehand. */
+  sourceBytes?: number;
+}
+
+/** A phase of a run, in the order of the design's flow. */
+export const phaseNames = ['preflight', 'quiesce', 'capture', 'upload', 'verify', 'seal', 'prune'] as const;
+export type PhaseName = (typeof phaseNames)[number];
+
+export interface Phase {
+  name: PhaseName;
+  state: 'waiting' | 'running' | 'done' | 'failed' | 'skipped';
+  /** ISO times. */
+  startedAt?: string;
+  finishedAt?: string;
+  detail?: string;
+}
+
+/** The answer to the workflow's `progress` query, and what its current details in Temporal's UI are made of. */
+export interface BackupProgress {
+  backup: BackupId;
+  instance: string;
+  status: BackupStatus | 'running';
+  quiesce: QuiesceMode;
+  phases: Phase[];
+  services: ServicesState;
+  offsites: {
+    name: string;
+    state: 'waiting' | 'uploading' | 'verifying' | 'sealing' | 'sealed' | 'failed';
+    error?: string;
+  }[];
+  warnings: string[];
+}
+
+/** How the run left Mastodon's services, as far as it knows. */
+export type ServicesState = 'untouched' | 'stopping' | 'stopped' | 'starting' | 'up';
+
+/** What a long activity tells in its heartbeats; the command shows it while it runs. */
+export interface StepProgress {
+  step: string;
+  /** Where the step works: a part's or an off-site's name. */
+  subject?: string;
+  bytes?: number;
+  totalBytes?: number;
+  files?: number;
+  totalFiles?: number;
+}
+
+export type BackupStatus = 'planned' | 'sealed' | 'partial' | 'failed' | 'cancelled';
+
+/** The result of a run: what `permafrost backup --json` prints. */
+export interface BackupReport {
+  backup: BackupId;
+  instance: string;
+  status: BackupStatus;
+  workflowId: string;
+  runId: string;
+  startedAt: string;
+  finishedAt: string;
+  quiesce: QuiesceMode;
+  /** From the beginning of the stop until the services were proven healthy; 0 when nothing was stopped. */
+  downtimeMs: number;
+  /** How the run left the services. */
+  services: ServicesState;
+  parts: PartReport[];
+  offsites: OffsiteReport[];
+  phases: Phase[];
+  warnings: string[];
+  plan?: BackupPlan;
+  error?: FailureReport;
+}
+
+export interface PartReport {
+  name: PartName;
+  bytes: number;
+  files: number;
+  /** Of a part that is a single file. */
+  sha256?: string;
+}
+
+export interface OffsiteReport {
+  name: string;
+  sealed: boolean;
+  verified: boolean;
+  /** Bytes that the backup added to the off-site. */
+  bytesAdded: number;
+  checked?: { files: number; bytes: number };
+  error?: FailureReport;
+}
+
+/** A failure as scripts see it: `{ error: … }` on stdout with `--json`. */
+export interface FailureReport {
+  code: number;
+  type: string;
+  message: string;
+  next: string;
+}

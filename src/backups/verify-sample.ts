@@ -1,0 +1,35 @@
+import { createHash } from 'node:crypto';
+
+/**
+ * Which of the media files that are not new a night reads back from its off-sites: another share every night, so that
+ * after `nightsToReadAll(fraction)` nights in a row every file has been read.
+ *
+ * A file belongs to one night of the cycle by the hash of its path alone: no list is kept, files that come and go move
+ * no other file, and a run that is repeated reads the same files again.
+ */
+
+/** Nights in a row after which every file has been read. `Infinity` for 0. @throws RangeError outside of 0 to 1. */
+export function nightsToReadAll(fraction: number): number {
+  if (!(fraction >= 0 && fraction <= 1)) throw new RangeError(`a share is from 0 to 1, not ${fraction}`);
+  // 1 / 0.05 and the like may come out a little above the whole number.
+  return fraction === 0 ? Infinity : Math.ceil(1 / fraction - 1e-9);
+}
+
+/**
+ * Says of a path whether this night reads it back.
+ *
+ * @param ordinal the backup's ordinal, which its media index carries: consecutive sealed backups have consecutive
+ *   ordinals, so no part of the cycle is skipped when a night fails or the schedule changes.
+ * @param fraction 0 (none) to 1 (all), e.g. 0.05.
+ */
+export function pickForVerify(ordinal: number, fraction: number): (path: Buffer | string) => boolean {
+  const nights = nightsToReadAll(fraction);
+  if (nights === Infinity) return () => false;
+  const tonight = ((ordinal % nights) + nights) % nights;
+  return (path) => Math.floor(placeOf(path) * nights) === tonight;
+}
+
+/** A path's place in the cycle: 0 up to 1, spread evenly. */
+function placeOf(path: Buffer | string): number {
+  return createHash('sha256').update(path).digest().readUIntBE(0, 6) / 2 ** 48;
+}

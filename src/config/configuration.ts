@@ -1,0 +1,117 @@
+import type { HostSpec } from '../hosts/open.js';
+
+/** The configuration as the program uses it: everything has a value, paths are absolute, units are in the names. */
+
+export interface Configuration {
+  /** Absolute path of the file that it came from. */
+  file: string;
+  instances: Record<string, InstanceConfig>;
+  offsites: Record<string, OffsiteConfig>;
+  temporal: TemporalConfig;
+  /** Absolute path of Permafrost's own folder on this machine. */
+  state: string;
+}
+
+export interface InstanceConfig {
+  /** LOCAL_DOMAIN, in lower case. */
+  domain: string;
+  host: HostSpec;
+  mastodon: {
+    root: string;
+    envFile?: string;
+    media?: string;
+    mediaCache: 'exclude' | 'include';
+    redisDump?: string;
+    services?: ServicesConfig;
+    health?: string;
+    /** Paths and patterns on the host. */
+    extraFiles: string[];
+  };
+  database: {
+    format: 'custom' | 'directory';
+    jobs: number;
+    lockWaitTimeoutMs: number;
+    /** Where PostgreSQL itself answers, when the env file names a pooler. */
+    host?: string;
+    port?: number;
+  };
+  quiesce: { mode: 'brief' | 'full' | 'none'; budgetMs: number; leaseMs: number };
+  /** Names of `Configuration.offsites`. */
+  offsites: string[];
+  /** Fractions from 0 to 1. */
+  verify: { media: { new: number; old: number } };
+  retention: { last: number; daily: number; weekly: number; monthly: number; yearly: number };
+  /** What is absent does not run by itself. */
+  schedule: { backup?: BackupSchedule; drill?: DrillSchedule };
+  drill: { host: HostSpec; depth: 'files' | 'database' | 'application'; rotateOffsites: boolean };
+}
+
+export type ServicesConfig =
+  { kind: 'systemd'; units?: string[] } | { kind: 'commands'; services: CommandService[] };
+
+/** A service of another supervisor than systemd, by its argv arrays. */
+export interface CommandService {
+  name: string;
+  start: string[];
+  stop: string[];
+  status: string[];
+}
+
+export interface BackupSchedule {
+  hour: number;
+  minute: number;
+  /** An IANA name. */
+  timezone: string;
+  catchUpMs: number;
+  jitterMs: number;
+}
+
+export interface DrillSchedule extends BackupSchedule {
+  /** Of the month, 1 to 28. */
+  day: number;
+}
+
+export type OffsiteConfig = ResticConfig | RcloneConfig | RsyncConfig;
+
+export interface ResticConfig {
+  kind: 'restic';
+  name: string;
+  repository: string;
+  passwordFile: string;
+  identityFile?: string;
+  knownHosts?: string;
+  /** KEY=VALUE lines: credentials for S3, B2 and the like. */
+  environmentFile?: string;
+}
+
+export interface RcloneConfig {
+  kind: 'rclone';
+  name: string;
+  remote: string;
+  configFile: string;
+  /** false: the operator accepts that the remote does not encrypt. */
+  encrypted: boolean;
+}
+
+export interface RsyncConfig {
+  kind: 'rsync';
+  name: string;
+  target: string;
+  identityFile: string;
+  knownHosts: string;
+  recipients: string[];
+  ageIdentityFile?: string;
+  encrypted: boolean;
+}
+
+export type TemporalConfig =
+  | { kind: 'embedded'; port: number; uiPort: number }
+  | {
+      kind: 'address';
+      address: string;
+      namespace: string;
+      apiKeyFile?: string;
+      tls?: true | { serverName?: string; caFile?: string; certFile?: string; keyFile?: string };
+    }
+  /** Temporal's own conventions: `temporal.toml` and TEMPORAL_* variables. */
+  | { kind: 'profile'; profile?: string; file?: string };

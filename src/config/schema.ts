@@ -1,0 +1,75 @@
+import { z } from 'zod';
+import { domain, file, flag, offsiteName, port, strict, text } from './fields.js';
+import { instance } from './schema-instance.js';
+import { offsite } from './schema-offsite.js';
+
+export type * from './configuration.js';
+
+const tls = strict({
+  serverName: z.string().min(1).optional(),
+  caFile: file('certificates').optional(),
+  certFile: file('a certificate').optional(),
+  keyFile: file('a private key').optional(),
+}).superRefine(({ certFile, keyFile }, context) => {
+  if ((certFile === undefined) === (keyFile === undefined)) return;
+  const [path, other] = certFile === undefined ? ['certFile', 'keyFile'] : ['keyFile', 'certFile'];
+  context.addIssue({ code: 'custom', path: [path], message: `expected a file, since there is a ${other}` });
+});
+
+const address = text((input) => (/^\S+:\d{1,5}$/.test(input) ? input : null), 'host:port');
+
+const server = strict({
+  embedded: strict({ port: port.default(7233), uiPort: port.optional() })
+    .optional()
+    .meta({ description: 'A server of our own, on this machine.' }),
+  address: address.optional().meta({ description: 'host:port of a Temporal cluster.' }),
+  namespace: z.string().min(1).optional(),
+  apiKeyFile: file('an API key').optional(),
+  tls: z
+    .union([flag(), tls], { error: 'expected true, or { caFile, certFile, keyFile, serverName }' })
+    .optional(),
+  profile: z.string().min(1).optional().meta({ description: "A profile of Temporal's own temporal.toml." }),
+  file: file("Temporal's profiles")
+    .optional()
+    .meta({ description: 'temporal.toml; default: where Temporal looks.' }),
+}).superRefine((given, context) => {
+  const kinds = (['embedded', 'address', 'profile'] as const).filter((kind) => given[kind] !== undefined);
+  if (kinds.length !== 1) {
+    context.addIssue({ code: 'custom', path: [], message: 'expected one of embedded, address and profile' });
+  }
+  const companions = {
+    namespace: 'address',
+    apiKeyFile: 'address',
+    tls: 'address',
+    file: 'profile',
+  } as const;
+  for (const [key, kind] of Object.entries(companions)) {
+    if (given[key as keyof typeof companions] === undefined || kinds.includes(kind)) continue;
+    context.addIssue({ code: 'custom', path: [key], message: `expected only together with ${kind}` });
+  }
+});
+
+const temporal = z
+  .union([z.literal('embedded'), server], { error: 'expected embedded, { address: … } or { profile: … }' })
+  .meta({
+    description:
+      'The Temporal server. Default: that of TEMPORAL_ADDRESS or TEMPORAL_PROFILE in the environment, else embedded.',
+  });
+
+/** The configuration file. Its input is what an operator writes; `resolve.ts` makes the program's form of the output. */
+export const configurationSchema = strict({
+  instances: z
+    .record(domain, instance)
+    .refine((all) => Object.keys(all).length > 0, { error: 'expected at least one instance' })
+    .meta({ description: 'Mastodon servers, by their LOCAL_DOMAIN.' }),
+  offsites: z
+    .record(offsiteName, offsite)
+    .refine((all) => Object.keys(all).length > 0, { error: 'expected at least one off-site' })
+    .meta({ description: 'Places outside the instance where backups are kept.' }),
+  temporal: temporal.optional(),
+  state: file("Permafrost's own files").prefault('/var/lib/permafrost').meta({
+    description: "Permafrost's own folder on this machine: embedded server, drill scratch, local records.",
+  }),
+});
+
+export type ConfigurationInput = z.output<typeof configurationSchema>;

@@ -1,0 +1,84 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type { OffsiteConfig } from '../config/configuration.js';
+import { Failure } from '../errors.js';
+import type { Host, Identity } from '../hosts/host.js';
+
+/**
+ * The secrets that a tool needs, handed over to a host for the length of a run and never left behind: files in a
+ * private folder in memory (`/dev/shm`), which a power cut empties by itself.
+ */
+
+/** The key files of an off-site, read on this machine: `<offsite>.<file>` and its content. */
+export async function keyFiles(offsite: OffsiteConfig): Promise<Map<string, Buffer>> {
+  const files = new Map<string, Buffer>();
+  if (offsite.kind !== 'restic') return files;
+  files.set(`${offsite.name}.repository`, Buffer.from(`${offsite.repository}\n`));
+  const named = {
+    password: offsite.passwordFile,
+    identity: offsite.identityFile,
+    'known-hosts': offsite.knownHosts,
+    environment: offsite.environmentFile,
+  };
+  for (const [name, path] of Object.entries(named)) {
+    if (path !== undefined) files.set(`${offsite.name}.${name}`, await readKey(offsite.name, path));
+  }
+  return files;
+}
+
+async function readKey(offsite: string, path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    const reason = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
+    throw new Failure('Refused', `off-site ${offsite}: ${path} cannot be read on this machine (${reason})`, {
+      next: 'correct the path in the configuration, or the rights of the file',
+    });
+  }
+}
+
+/** The folder that holds the keys handed over to `as` under a label (a run, or one look at an off-site). */
+export function keysFolder(user: string, label: string): string {
+  return `/dev/shm/permafrost-${user}-${label}`;
+}
+
+/** Puts key files into a private folder of `as` on a host. Safe to run again. */
+export async function handOverKeys(
+  host: Host,
+  as: Identity,
+  folder: string,
+  files: ReadonlyMap<string, Buffer | string>,
+): Promise<void> {
+  await host.run(
+    ['sh', '-c', 'umask 077; mkdir -p -- "$1" && test -O "$1" && chmod 700 -- "$1"', 'sh', folder],
+    { as },
+  );
+  for (const [name, content] of files) {
+    const path = `${folder}/${name}`;
+    await host.run(['sh', '-c', 'umask 077; cat > "$1.new" && mv -- "$1.new" "$1"', 'sh', path], {
+      as,
+      stdin: content,
+    });
+  }
+}
+
+export async function takeKeysBack(host: Host, as: Identity, folder: string): Promise<void> {
+  await host.run(['rm', '-rf', '--', folder], { as });
+}
+
+/** Hands keys over for the length of `use`, under a label that nobody else has. */
+export async function withKeys<T>(
+  host: Host,
+  as: Identity,
+  files: ReadonlyMap<string, Buffer | string>,
+  use: (folder: string) => Promise<T>,
+): Promise<T> {
+  const user = typeof as === 'object' ? as.user : (await host.facts()).user;
+  const folder = keysFolder(user, randomBytes(6).toString('hex'));
+  try {
+    await handOverKeys(host, as, folder, files);
+    return await use(folder);
+  } finally {
+    await takeKeysBack(host, as, folder);
+  }
+}

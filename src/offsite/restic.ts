@@ -1,0 +1,438 @@
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { z } from 'zod';
+import { backupIdPattern } from '../backups/id.js';
+import { writeManifest } from '../backups/manifest.js';
+import type { ResticConfig } from '../config/configuration.js';
+import { Failure } from '../errors.js';
+import type { HostStream } from '../hosts/host.js';
+import type {
+  CapturedPart,
+  FollowJob,
+  Offsite,
+  OffsitePlace,
+  ReadFile,
+  StoredBackup,
+  StoredFile,
+  StoredPart,
+  StoredPartRef,
+} from './offsite.js';
+import { hashTar } from './tar.js';
+
+/**
+ * A restic repository: a snapshot for each part, tagged with the backup's id, restored by snapshot id and never by
+ * `latest` (which means the newest of any kind). The manifest is a snapshot of its own, written last.
+ *
+ * Needs restic 0.17 or newer on the host: exit codes 10, 11 and 12, and files that vanish while they are read are no
+ * error from 0.18 (restic's CHANGELOG).
+ */
+export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain: string): Offsite {
+  const { host, keys } = place;
+  const key = (file: string) => `${keys}/${config.name}.${file}`;
+  const env = {
+    RESTIC_REPOSITORY_FILE: key('repository'),
+    RESTIC_PASSWORD_FILE: key('password'),
+    RESTIC_CACHE_DIR: place.cache,
+    RESTIC_PROGRESS_FPS: '1',
+  };
+
+  /** The argv of a restic command; credentials for object storage come from a file of KEY=VALUE lines. */
+  function argv(...words: readonly string[]): string[] {
+    const sftp =
+      config.identityFile === undefined && config.knownHosts === undefined
+        ? []
+        : ['-o', `sftp.args=${sshArguments()}`];
+    const command = [place.program, ...sftp, '--json', '--retry-lock', '5m', ...words];
+    return config.environmentFile === undefined
+      ? command
+      : ['sh', '-c', 'set -a; . "$1"; shift; exec "$@"', 'sh', key('environment'), ...command];
+  }
+
+  function sshArguments(): string {
+    return [
+      ...(config.identityFile === undefined ? [] : ['-i', key('identity'), '-o', 'IdentitiesOnly=yes']),
+      ...(config.knownHosts === undefined ? [] : ['-o', `UserKnownHostsFile=${key('known-hosts')}`]),
+      ...['-o', 'StrictHostKeyChecking=yes', '-o', 'BatchMode=yes', '-o', 'ServerAliveInterval=15'],
+    ].join(' ');
+  }
+
+  const short = { as: place.as, env, okCodes: Array.from({ length: 256 }, (_, code) => code), cwd: '/' };
+
+  async function run(
+    words: readonly string[],
+    options: { stdin?: string; timeoutMs?: number } = {},
+  ): Promise<string> {
+    const result = await host.run(argv(...words), {
+      ...short,
+      timeoutMs: 600_000,
+      maxOutputBytes: 64 << 20,
+      ...options,
+    });
+    if (result.exitCode !== 0) throw failureOf(result.exitCode, result.stderr, result.stdout);
+    return result.stdout;
+  }
+
+  function failureOf(exitCode: number, stderr: string, stdout = ''): Failure {
+    const said = `${messageOf(stderr)}${messageOf(stderr) === '' ? messageOf(stdout) : ''}`.slice(-1500);
+    const where = { host: host.name };
+    switch (exitCode) {
+      case 10:
+        return new Failure(
+          'NotFound',
+          `off-site ${config.name}: there is no restic repository there, as seen from ${host.name}`,
+          {
+            ...where,
+            next: `is the repository in the configuration right? A new one is made by: permafrost offsite init ${config.name}`,
+          },
+        );
+      case 12:
+        return new Failure(
+          'AuthFailed',
+          `off-site ${config.name}: the password in ${config.passwordFile} does not open the repository`,
+          {
+            ...where,
+            next: 'compare it with the password that the repository was made with',
+          },
+        );
+      case 11:
+        return new Failure(
+          'OffsiteUnavailable',
+          `off-site ${config.name} is locked by another restic: ${said}`,
+          {
+            ...where,
+            next: 'wait for it; a lock of a restic that is gone is removed by `restic unlock`',
+          },
+        );
+      default:
+        return new Failure(
+          'OffsiteUnavailable',
+          `off-site ${config.name}: restic ended with ${String(exitCode)} on ${host.name}: ${said}`,
+          {
+            ...where,
+            next: 'see the message of restic; the run tries again by itself for a while',
+          },
+        );
+    }
+  }
+
+  async function snapshots(...tags: readonly string[]): Promise<Snapshot[]> {
+    const text = await run([
+      'snapshots',
+      '--no-lock',
+      '--host',
+      domain,
+      '--tag',
+      ['permafrost', ...tags].join(','),
+    ]);
+    return z.array(snapshotSchema).parse(JSON.parse(text));
+  }
+
+  /** Snapshots folders and returns the new snapshot's id and the bytes that it added. */
+  async function snapshot(
+    part: string,
+    backup: string,
+    paths: readonly string[],
+    options: readonly string[],
+    follow: FollowJob,
+    bytes?: number,
+  ): Promise<{ id: string; bytesAdded: number }> {
+    const tags = ['--tag', `permafrost,backup=${backup},part=${part}`, '--host', domain];
+    const result = await follow(
+      part,
+      argv('backup', '--no-scan', ...tags, ...options, '--', ...paths),
+      { as: place.as, env, cwd: '/', nice: 10, okCodes: [0, 1, 3, 10, 11, 12] },
+      (tail) => uploadProgress(tail, bytes),
+    );
+    const summary = lastMessage(result.stdoutTail, summarySchema);
+    if (result.exitCode === 3) {
+      throw new Failure(
+        'PartInvalid',
+        `off-site ${config.name}: restic could not read everything of ${part}: ${messageOf(result.stderrTail)}`,
+        {
+          host: host.name,
+          next: 'see that the files named can be read by the user that the backup runs as',
+        },
+      );
+    }
+    if (result.exitCode !== 0 || summary === undefined)
+      throw failureOf(result.exitCode, result.stderrTail, result.stdoutTail);
+    return { id: summary.snapshot_id, bytesAdded: summary.data_added_packed ?? summary.data_added };
+  }
+
+  return {
+    name: config.name,
+    kind: 'restic',
+
+    async check() {
+      await run(['cat', 'config', '--no-lock'], { timeoutMs: 60_000 });
+    },
+
+    async create() {
+      const result = await host.run(argv('init'), { ...short, timeoutMs: 120_000 });
+      if (result.exitCode === 0) return;
+      const said = messageOf(result.stderr) || messageOf(result.stdout);
+      if (/already (exists|initialized)/.test(said)) {
+        throw new Failure('Refused', `off-site ${config.name}: there is a restic repository already`, {
+          host: host.name,
+          next: 'nothing has to be done; see it with: permafrost list',
+        });
+      }
+      throw failureOf(result.exitCode, said);
+    },
+
+    async put(part: CapturedPart, follow: FollowJob): Promise<StoredPart> {
+      // A second attempt finds the first one's snapshot: what was sent before stays, and counts once.
+      const before = await snapshots(`backup=${part.backup}`, `part=${part.name}`);
+      const media = part.name === 'media';
+      const taken = await snapshot(
+        part.name,
+        part.backup,
+        [part.folder],
+        [
+          ...part.exclude.flatMap((path) => ['--exclude', escapePattern(path)]),
+          ...(media ? ['--compression', 'off'] : []),
+        ],
+        follow,
+        part.bytes,
+      );
+      const index =
+        part.indexFolder === undefined
+          ? undefined
+          : await snapshot('media-index', part.backup, [part.indexFolder], [], follow);
+      if (before.length > 0) await run(['forget', ...before.map((old) => old.id)]);
+      return {
+        ref: {
+          snapshot: taken.id,
+          root: part.folder,
+          ...(index === undefined || part.indexFolder === undefined
+            ? {}
+            : { index: { snapshot: index.id, root: part.indexFolder } }),
+        },
+        bytesAdded: taken.bytesAdded + (index?.bytesAdded ?? 0),
+      };
+    },
+
+    async seal(manifest) {
+      const stale = await snapshots(`backup=${manifest.backup}`, 'part=manifest');
+      const said = await run(
+        [
+          ...['backup', '--stdin', '--stdin-filename', manifestFile, '--host', domain],
+          ...['--tag', `permafrost,backup=${manifest.backup},part=manifest`],
+        ],
+        { stdin: writeManifest(manifest) },
+      );
+      const summary = lastMessage(said, summarySchema);
+      if (summary === undefined) throw failureOf(0, 'restic gave no summary of the manifest');
+      if (stale.length > 0) await run(['forget', ...stale.map((old) => old.id)]);
+      return summary.data_added_packed ?? summary.data_added;
+    },
+
+    async list(): Promise<StoredBackup[]> {
+      const sealed = (await snapshots('part=manifest')).flatMap((found) => {
+        const backup = backupOf(found);
+        return backup === undefined ? [] : [{ backup, key: found.id, time: found.time }];
+      });
+      const newest = new Map<string, (typeof sealed)[number]>();
+      for (const found of sealed) {
+        const other = newest.get(found.backup);
+        if (other === undefined || found.time > other.time) newest.set(found.backup, found);
+      }
+      return [...newest.values()]
+        .sort((one, other) => (one.backup < other.backup ? 1 : -1))
+        .map(({ backup, key: id }) => ({ backup, key: id }));
+    },
+
+    readManifest: (stored) => run(['dump', '--no-lock', stored.key, `/${manifestFile}`]),
+
+    readEntry(part, path): Promise<HostStream> {
+      const from = part.index ?? part; // the entries of the media are the files of their index
+      return host.stream(argv('dump', '--no-lock', `${from.snapshot}:${from.root}`, `/${path}`), {
+        as: place.as,
+        env,
+        cwd: '/',
+      });
+    },
+
+    async *listMedia(part): AsyncIterable<StoredFile> {
+      const stream = await host.stream(argv('ls', '--no-lock', part.snapshot), {
+        as: place.as,
+        env,
+        cwd: '/',
+      });
+      const prefix = `${part.root.replace(/\/+$/, '')}/`;
+      for await (const line of linesOf(stream.stdout)) {
+        const node = nodeSchema.safeParse(JSON.parse(line));
+        if (!node.success || node.data.type !== 'file' || !node.data.path.startsWith(prefix)) continue;
+        yield { path: node.data.path.slice(prefix.length), size: node.data.size };
+      }
+      const { exitCode, stderr } = await stream.completed;
+      if (exitCode !== 0) throw failureOf(exitCode, stderr);
+    },
+
+    async *readMedia(part, paths, scratch): AsyncIterable<ReadFile> {
+      if (paths === 'all') {
+        const stream = await host.stream(
+          argv('dump', '--no-lock', '--archive', 'tar', `${part.snapshot}:${part.root}`, '/'),
+          {
+            as: place.as,
+            env,
+            cwd: '/',
+          },
+        );
+        yield* hashTar(stream.stdout);
+        const { exitCode, stderr } = await stream.completed;
+        if (exitCode !== 0) throw failureOf(exitCode, stderr);
+        return;
+      }
+      yield* restoreSome(part, paths, scratch);
+    },
+
+    async remove(backups, follow) {
+      if (backups.length === 0) return;
+      const all = (await snapshots()).filter((found) => backups.includes(backupOf(found) ?? ''));
+      const manifests = all.filter((found) => found.tags?.includes('part=manifest'));
+      const parts = all.filter((found) => !manifests.includes(found));
+      await run(['unlock']); // of a restic that is gone; a living one's lock stays
+      if (manifests.length > 0) await run(['forget', ...manifests.map((found) => found.id)]);
+      if (parts.length > 0) await run(['forget', ...parts.map((found) => found.id)]);
+      await follow(
+        'prune',
+        argv('prune', '--max-unused', '10%'),
+        { as: place.as, env, cwd: '/', nice: 10 },
+        () => ({}),
+      );
+    },
+  };
+
+  /** Named files, restored into a folder of their own on the off-site's host, hashed there and removed. */
+  async function* restoreSome(
+    part: StoredPartRef,
+    paths: readonly string[],
+    scratch: string,
+  ): AsyncIterable<ReadFile> {
+    if (paths.length === 0) return;
+    const list = paths.map((path) => `/${escapePattern(path)}`).join('\n');
+    const script = `umask 077; rm -rf -- "$1"; mkdir -p -- "$1" && cat > "$1.list"; target=$1; shift
+"$@" --include-file "$target.list" --target "$target" > /dev/null; rc=$?; rm -f -- "$target.list"; exit $rc`;
+    const restored = await host.run(
+      ['sh', '-c', script, 'sh', scratch, ...argv('restore', '--no-lock', `${part.snapshot}:${part.root}`)],
+      { ...short, stdin: `${list}\n`, timeoutMs: 3_600_000 },
+    );
+    try {
+      if (restored.exitCode !== 0) throw failureOf(restored.exitCode, restored.stderr, restored.stdout);
+      const hashed = await host.stream(
+        ['sh', '-c', 'cd "$1" && find . -type f -print0 | xargs -0 -r sha256sum -z --', 'sh', scratch],
+        { as: place.as },
+      );
+      for await (const record of recordsOf(hashed.stdout)) {
+        yield { path: record.slice('  ./'.length + 64), sha256: record.slice(0, 64) };
+      }
+    } finally {
+      await host.run(['rm', '-rf', '--', scratch], { as: place.as, timeoutMs: 600_000 });
+    }
+  }
+}
+
+const manifestFile = 'manifest.json';
+
+async function* recordsOf(stream: Readable): AsyncIterable<string> {
+  let rest: Buffer = Buffer.alloc(0);
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    rest = Buffer.concat([rest, chunk]);
+    for (let end = rest.indexOf(0); end >= 0; end = rest.indexOf(0)) {
+      yield rest.subarray(0, end).toString('utf8');
+      rest = rest.subarray(end + 1);
+    }
+  }
+}
+
+async function* linesOf(stream: Readable): AsyncIterable<string> {
+  for await (const line of createInterface({ input: stream, crlfDelay: Infinity })) {
+    if (line.trim() !== '') yield line;
+  }
+}
+
+const snapshotSchema = z.object({
+  id: z.string(),
+  time: z.string(),
+  tags: z.array(z.string()).nullish(),
+  paths: z.array(z.string()),
+});
+type Snapshot = z.infer<typeof snapshotSchema>;
+
+const nodeSchema = z.object({ type: z.string(), path: z.string(), size: z.number().default(0) });
+
+const summarySchema = z.object({
+  message_type: z.literal('summary'),
+  snapshot_id: z.string(),
+  data_added: z.number(),
+  data_added_packed: z.number().optional(),
+});
+
+const statusSchema = z.object({
+  message_type: z.literal('status'),
+  bytes_done: z.number().default(0),
+  files_done: z.number().default(0),
+});
+
+function backupOf(found: Snapshot): string | undefined {
+  const id = found.tags?.find((tag) => tag.startsWith('backup='))?.slice('backup='.length);
+  return id !== undefined && backupIdPattern.test(id) ? id : undefined;
+}
+
+function uploadProgress(
+  tail: string,
+  totalBytes?: number,
+): { bytes?: number; files?: number; totalBytes?: number } {
+  const status = lastMessage(tail, statusSchema);
+  if (status === undefined) return {};
+  return {
+    bytes: status.bytes_done,
+    files: status.files_done,
+    ...(totalBytes === undefined ? {} : { totalBytes }),
+  };
+}
+
+/** The last line of restic's JSON output that is of this form. */
+function lastMessage<T>(output: string, schema: z.ZodType<T>): T | undefined {
+  for (const line of output.trimEnd().split('\n').reverse()) {
+    try {
+      const message = schema.safeParse(JSON.parse(line));
+      if (message.success) return message.data;
+    } catch {
+      continue; // the first line of a tail may be cut
+    }
+  }
+  return undefined;
+}
+
+/** What restic says of an error: `{"message_type":"exit_error","message":…}` with --json, or plain text. */
+function messageOf(output: string): string {
+  const messages = output
+    .trim()
+    .split('\n')
+    .map((line) => {
+      try {
+        const said: unknown = JSON.parse(line);
+        if (typeof said !== 'object' || said === null) return line;
+        if ('message' in said && typeof said.message === 'string') return said.message;
+        if (
+          'error' in said &&
+          typeof said.error === 'object' &&
+          said.error !== null &&
+          'message' in said.error
+        ) {
+          return String(said.error.message);
+        }
+        return '';
+      } catch {
+        return line;
+      }
+    });
+  return messages.filter((message) => message !== '').join('; ');
+}
+
+/** restic's patterns are those of Go's filepath.Match. */
+function escapePattern(path: string): string {
+  return path.replace(/[\\*?[\]]/g, '\\$&');
+}

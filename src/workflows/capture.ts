@@ -1,0 +1,91 @@
+import { CancellationScope, proxyActivities } from '@temporalio/workflow';
+import type { Activities } from '../activities/index.js';
+import type { PartName } from '../backups/parts.js';
+import { isOfType } from './failures.js';
+import * as policies from './policies.js';
+import type { RunState } from './run-state.js';
+
+const standstill = proxyActivities<Activities>(policies.standstill);
+const capturing = proxyActivities<Activities>(policies.capture);
+
+/** Times that a lost moment of the database is taken anew: a server that is restarted again and again is not backed up. */
+const moments = 3;
+
+/** All that has to happen while the services stand still: pin the database, have Redis fork, copy the secrets. */
+export async function takeMoment({ run }: RunState, parts: readonly PartName[]): Promise<void> {
+  await together([
+    ...(parts.includes('database') ? [() => standstill.pinMoment({ run })] : []),
+    ...(parts.includes('redis') ? [() => standstill.saveRedis({ run })] : []),
+    ...(parts.includes('secrets') ? [() => standstill.copySecrets({ run })] : []),
+  ]);
+}
+
+/** Copies everything of that moment into the spool, hashed: the services run meanwhile. */
+export async function captureParts(state: RunState, parts: readonly PartName[]): Promise<void> {
+  const { run } = state;
+  const withDatabase = parts.includes('database');
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      if (withDatabase) await capturing.keepMoment({ run });
+      await together([
+        ...(withDatabase ? [() => captureDatabase(state, parts)] : []),
+        ...(parts.includes('media') ? [() => captureMedia(state)] : []),
+        ...(parts.includes('redis') ? [() => capturing.copyRedis({ run })] : []),
+      ]);
+      break;
+    } catch (error) {
+      if (!isOfType(error, 'SnapshotLost') || attempt === moments) throw error;
+      state.warnings.push('The held moment of the database was lost; it is taken again.');
+    }
+  }
+  if (withDatabase) await capturing.releaseMoment({ run });
+}
+
+async function captureDatabase({ run, warnings }: RunState, parts: readonly PartName[]): Promise<void> {
+  await together([
+    () => capturing.dumpDatabase({ run }),
+    async () => {
+      await capturing.describeDatabase({ run });
+      await capturing.countRows({ run });
+      const { roles } = await capturing.dumpRoles({ run });
+      if (roles !== 'with passwords') {
+        warnings.push(
+          "The roles' passwords could not be read (that takes PostgreSQL's superuser): a restore sets them anew.",
+        );
+      }
+      if (!parts.includes('secrets')) return;
+      const proof = await capturing.proveSecrets({ run });
+      warnings.push(...proof.notes.map((note) => `Secrets: ${note}.`));
+    },
+  ]);
+}
+
+async function captureMedia(state: RunState): Promise<void> {
+  const media = await capturing.indexMedia({ run: state.run });
+  if (media.alreadyMissing > 0) {
+    state.warnings.push(
+      `${String(media.alreadyMissing)} media files that the database names were missing at the source already.`,
+    );
+  }
+  if (media.unreadable > 0) {
+    state.warnings.push(
+      `${String(media.unreadable)} media files or folders could not be read and are not in the backup.`,
+    );
+  }
+  state.detail('capture', `${String(media.files)} media files, ${String(media.newFiles)} of them new`);
+}
+
+/** Side by side; when one fails the others are cancelled, and all have ended before the failure goes on. */
+async function together(steps: readonly (() => Promise<unknown>)[]): Promise<void> {
+  const scope = new CancellationScope();
+  await scope.run(async () => {
+    const running = steps.map((step) => step());
+    try {
+      await Promise.all(running);
+    } catch (error) {
+      scope.cancel();
+      await Promise.allSettled(running);
+      throw error;
+    }
+  });
+}

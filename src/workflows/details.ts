@@ -1,0 +1,51 @@
+import type { BackupProgress, Phase } from '../backups/report.js';
+
+/** A run as Temporal's UI shows it under "current details": what somebody wants to know at three in the morning. */
+export function detailsOf(progress: BackupProgress): string {
+  return [
+    `**Backup ${progress.backup} of ${progress.instance}: ${progress.status}**`,
+    '',
+    `Mastodon's services: **${servicesText[progress.services]}**`,
+    '',
+    '| phase | | took | |',
+    '|---|---|---|---|',
+    ...progress.phases.map(
+      (phase) => `| ${phase.name} | ${phase.state} | ${took(phase)} | ${cell(phase.detail ?? '')} |`,
+    ),
+    ...(progress.offsites.length === 0
+      ? []
+      : [
+          '',
+          '| off-site | | |',
+          '|---|---|---|',
+          ...progress.offsites.map(
+            ({ name, state, error }) => `| ${name} | ${state} | ${cell(error ?? '')} |`,
+          ),
+        ]),
+    ...(progress.warnings.length === 0
+      ? []
+      : ['', ...progress.warnings.map((warning) => `- ${cell(warning)}`)]),
+  ].join('\n');
+}
+
+const servicesText = {
+  untouched: 'running, not touched',
+  stopping: 'being stopped',
+  stopped: 'stopped, as long as the moment is taken; a lease on the host starts them if nothing else does',
+  starting: 'being started',
+  up: 'up, proven',
+} as const;
+
+function took({ startedAt, finishedAt }: Phase): string {
+  if (startedAt === undefined) return '';
+  if (finishedAt === undefined) return `since ${startedAt.slice(11, 19)}`;
+  const seconds = (Date.parse(finishedAt) - Date.parse(startedAt)) / 1000;
+  return seconds < 60
+    ? `${seconds.toFixed(1)} s`
+    : `${String(Math.floor(seconds / 60))} min ${String(Math.round(seconds % 60))} s`;
+}
+
+/** A message inside a table: one line, no bars. */
+function cell(text: string): string {
+  return text.replace(/\s+/g, ' ').replaceAll('|', '\\|').slice(0, 300);
+}

@@ -1,0 +1,33 @@
+/** The names under which Permafrost is known to Temporal: task queue, workflow types, workflow ids. Pure. */
+
+/** Every workflow and activity of Permafrost runs from this queue. */
+export const TASK_QUEUE = 'permafrost';
+
+/** Workflow types. A name written here stays: open runs and schedules refer to it. */
+export const WORKFLOWS = {
+  backup: 'backup',
+  guard: 'guard',
+  reconcile: 'reconcile',
+  startServices: 'startServices',
+} as const;
+
+/** Id of the schedule and of the workflow that look after services nobody holds. */
+export const RECONCILE_ID = 'reconcile';
+
+/**
+ * Id of a backup run: `backup/<domain>-<backupId>` when started by hand, `backup/<domain>` in a schedule, to which
+ * Temporal appends the time.
+ */
+export function backupWorkflowId(domain: string, backupId?: string): string {
+  return backupId === undefined ? `backup/${domain}` : `backup/${domain}-${backupId}`;
+}
+
+/** Id of the schedule that starts an instance's backups. */
+export function backupScheduleId(domain: string): string {
+  return `backup/${domain}`;
+}
+
+/** Id of an instance's guard. It is the instance's lock: one guard of this id can be open. */
+export function guardWorkflowId(domain: string): string {
+  return `guard/${domain}`;
+}
