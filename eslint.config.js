@@ -10,6 +10,7 @@ const rooms = {
   backups: { may: [] },
   config: { may: ['hosts', 'mastodon', 'backups'] },
   temporal: { may: ['config', 'workflows', 'backups', 'hosts'] },
+  terminal: { may: ['backups'] },
 };
 
 const roomNames = Object.keys(rooms);

@@ -28,18 +28,19 @@ export async function statusOf(
   now: Date,
 ): Promise<InstanceStatus> {
   const problems: string[] = [];
-  const ask = async <T>(whom: string, question: () => Promise<T>, unknown: T): Promise<T> => {
+  const ask = async <T>(question: () => Promise<T>, unknown: T): Promise<T> => {
     try {
       return await question();
     } catch (error) {
-      problems.push(`${whom}: ${failureOf(error).message}`);
+      const { message, next } = failureOf(error);
+      problems.push(next === undefined ? message : `${message} (${next})`);
       return unknown;
     }
   };
   const [host, backups, temporal] = await Promise.all([
-    ask('host', () => askHost(instance, problems, now), { services: [], leaseHeld: false }),
-    ask('off-sites', () => askOffsites(configuration, instance, problems), undefined),
-    ask('Temporal', () => askTemporal(configuration, instance, problems), undefined),
+    ask(() => askHost(instance, problems, now), { services: [], leaseHeld: false }),
+    ask(() => askOffsites(configuration, instance, problems), undefined),
+    ask(() => askTemporal(configuration, instance, problems), undefined),
   ]);
   if (host.leaseHeld && temporal?.running.length === 0) {
     problems.push('a lease is armed on the host, but no run is open: the services are started when it fires');

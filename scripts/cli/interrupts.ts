@@ -62,7 +62,7 @@ export class Interrupts {
     const lines = createInterface({ input: this.io.stdin, terminal: false });
     try {
       this.out.progress.write(
-        '\nThe run goes on by itself. [d]etach, [c]ancel it, or [enter] to go on following: ',
+        '\nThe run goes on by itself. [d]etach, [c]ancel it, [enter] go on following: ',
       );
       const answer = await new Promise<string | undefined>((resolve) => {
         lines.once('line', resolve);

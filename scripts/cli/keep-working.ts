@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Configuration } from '../../src/config/configuration.js';
 import { connectWorker } from '../../src/temporal/connection.js';
+import { installWorkerLog } from '../../src/temporal/worker-log.js';
 import { failureOf } from './failures.js';
 import type { Output } from './output.js';
 
@@ -21,6 +22,7 @@ export interface Working {
  */
 export async function keepWorking(configuration: Configuration, working: Working): Promise<void> {
   const { stop, out } = working;
+  installWorkerLog();
   let waitMs: number = AGAIN_MS.first;
   let ready = false;
   while (!stop.aborted) {

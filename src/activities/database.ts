@@ -4,6 +4,7 @@ import type { Host } from '../hosts/host.js';
 import { databaseAccess, type Instance } from '../mastodon/inspect.js';
 import type { Schema } from '../mastodon/media-files.js';
 import { psql } from '../mastodon/psql.js';
+import { rolesArgv } from '../mastodon/sudo-rules.js';
 import { activity, report } from './activity.js';
 import type { Ground } from './ground.js';
 import { runInput, type RunRef } from './inputs.js';
@@ -255,17 +256,14 @@ async function captureRoles(
   const { database } = instance;
   const file = `${spool.folder}/database/globals.sql`;
   const program = `${database.binDir}/pg_dumpall`;
-  const socket = database.host.startsWith('/') ? database.host : '/var/run/postgresql';
-  const superuser = [
-    program,
-    '--globals-only',
-    '--no-password',
-    `--host=${socket}`,
-    `--port=${String(database.port)}`,
-  ];
   const attempts: { roles: 'with passwords' | 'without passwords'; argv: () => Promise<string[]> }[] = [
     ...(database.local
-      ? [{ roles: 'with passwords' as const, argv: () => host.argvAs(superuser, { user: 'postgres' }) }]
+      ? [
+          {
+            roles: 'with passwords' as const,
+            argv: () => host.argvAs(rolesArgv(database), { user: 'postgres' }),
+          },
+        ]
       : []),
     {
       roles: 'with passwords',

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { StepProgress } from '../backups/report.js';
 import { Failure } from '../errors.js';
 import type { Host, JobOptions, JobStatus } from '../hosts/host.js';
@@ -9,9 +10,20 @@ export interface FollowedJob {
   readonly stderrTail: string;
 }
 
-/** A job's id on its host: `<domain>.<backup>.<step>`, so that whose it is can be told. */
+/** A job's id on its host: `<domain>_<backup>_<step>`, so that whose it is can be told; no domain has an underscore. */
 export function jobId(run: { instance: string; backup: string }, step: string): string {
-  return `${run.instance}.${run.backup}.${step}`;
+  return `${jobsOf(run)}${fit(step, 40)}`;
+}
+
+/** What the ids of an instance's jobs begin with; with a backup, those of that run. */
+export function jobsOf({ instance, backup }: { instance: string; backup?: string }): string {
+  return `${fit(instance, 40)}_${backup === undefined ? '' : `${backup}_`}`;
+}
+
+/** Ids are short; what is cut off stays told apart by its hash. */
+function fit(text: string, length: number): string {
+  if (text.length <= length) return text;
+  return `${text.slice(0, length - 9)}-${createHash('sha256').update(text).digest('hex').slice(0, 8)}`;
 }
 
 /**

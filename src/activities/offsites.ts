@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { activityInfo } from '@temporalio/activity';
 import { z } from 'zod';
 import { retain } from '../backups/retention.js';
 import { Failure } from '../errors.js';
@@ -43,17 +44,15 @@ export function offsiteActivities(ground: Ground) {
       const media = part === 'media';
       const place = await openForRun(ground, run, offsite, media);
       const facts = media ? await needFacts(host, spool, 'media', mediaFacts) : undefined;
+      const sending = { name: part, backup: run.backup, again: activityInfo().attempt > 1 };
       const stored = await place.put(
         facts === undefined
           ? {
-              name: part,
-              backup: run.backup,
-              folder: `${spool.folder}/${part}`,
-              exclude: [],
+              ...{ ...sending, folder: `${spool.folder}/${part}`, exclude: [] },
               bytes: await spoolBytes(host, spool, part),
             }
           : {
-              ...{ name: part, backup: run.backup, folder: facts.root, bytes: facts.bytes },
+              ...{ ...sending, folder: facts.root, bytes: facts.bytes },
               exclude: [
                 `${facts.root}/lost+found`,
                 ...(facts.cache === 'exclude' ? [`${facts.root}/cache`] : []),

@@ -4,12 +4,14 @@ import type { Configuration, InstanceConfig } from '../config/configuration.js';
 import { exitCodeOf, Failure } from '../errors.js';
 import type { Host } from '../hosts/host.js';
 import { leaseState } from '../hosts/lease.js';
+import { requireRules } from '../hosts/sudoers.js';
 import { provideTool, toolPath } from '../hosts/tools.js';
 import { missingKeys } from '../mastodon/env-file.js';
 import { databaseAccess, type Instance } from '../mastodon/inspect.js';
 import { psql } from '../mastodon/psql.js';
 import { redisCli } from '../mastodon/redis-cli.js';
 import { serviceStates, staysDownAfterReboot, survivesReboot } from '../mastodon/services.js';
+import { sudoRules } from '../mastodon/sudo-rules.js';
 import { offsiteOf, withOffsite } from '../offsite/read.js';
 import { activity } from './activity.js';
 import { schemaOf } from './database.js';
@@ -41,6 +43,7 @@ export function preflightActivities(ground: Ground) {
       refuseWithoutKeys(host, instance);
       if (parts.length === 0)
         throw refuse('nothing is left to back up', 'choose other parts with --only', host);
+      await requireRules(host, (await sudoRules(host, config, instance)).needed, instance.domain);
       await refuseForeignLease(host, instance);
 
       const [states, sizes, free] = await Promise.all([
@@ -214,6 +217,7 @@ async function sourceSizes(
       if (name === 'database') return { name, sourceBytes: instance.database.sizeBytes };
       if (name === 'media') {
         await refuseUnreadableMedia(host, instance);
+        await refuseEmptyMedia(host, instance);
         return { name };
       }
       if (name === 'redis') {
@@ -242,6 +246,33 @@ async function refuseUnreadableMedia(host: Host, instance: Instance): Promise<vo
   }
 }
 
+/** An empty folder where the database names files is a mount that is not mounted, most often. */
+async function refuseEmptyMedia(host: Host, instance: Instance): Promise<void> {
+  const path = instance.media?.path ?? '';
+  const as = { user: instance.appUser };
+  const { stdout } = await host.run(
+    ['find', path, '-path', `${path}/cache`, '-prune', '-o', '-type', 'f', '-print', '-quit'],
+    {
+      as,
+      okCodes: [0, 1],
+    },
+  );
+  if (stdout !== '') return;
+  const columns = (await schemaOf(host, instance)).get('media_attachments');
+  if (!columns?.has('remote_url') || !columns.has('file_file_name')) return;
+  const [row] = await psql(
+    host,
+    databaseAccess(instance),
+    "SELECT EXISTS (SELECT 1 FROM public.media_attachments WHERE remote_url = '' AND file_file_name <> '')",
+  );
+  if (row?.[0] !== 't') return;
+  throw refuse(
+    `${path} on ${host.name} is empty, and the database names files in it`,
+    'mount what belongs there, or say where the media are with mastodon.media in the configuration',
+    host,
+  );
+}
+
 async function freeBytes(host: Host): Promise<number> {
   const { folder } = await host.facts();
   const script =
@@ -259,8 +290,9 @@ function needOf(parts: readonly PlannedPart[]): number {
 async function rebootWarnings(host: Host, instance: Instance): Promise<string[]> {
   const down = staysDownAfterReboot(instance.services);
   if (down.length === 0 || (await survivesReboot(host))) return [];
+  const remedy = instance.services.kind === 'systemd' ? ' systemctl enable makes them come back.' : '';
   return [
-    `If the host is restarted while they are stopped, nothing starts these again: ${down.join(', ')} (systemctl enable).`,
+    `If the host is restarted while they are stopped, nothing starts ${down.join(', ')} again.${remedy}`,
   ];
 }
 

@@ -11,7 +11,7 @@ import { offsiteOf } from '../offsite/read.js';
 import { activity } from './activity.js';
 import type { Ground } from './ground.js';
 import { offsiteInput, partInput, runInput, type RunRef } from './inputs.js';
-import { jobId } from './jobs.js';
+import { jobsOf } from './jobs.js';
 import { holdMoment } from './moment.js';
 import { spoolOf, type Spool, writeFacts } from './spool.js';
 
@@ -102,31 +102,23 @@ async function sweep(
   run: RunRef,
   whose: 'all' | 'others',
 ): Promise<void> {
-  const jobs = (await host.listJobs()).filter((id) => id.startsWith(`${run.instance}.`));
-  for (const id of jobs) {
-    if (whose === 'others' && id.startsWith(jobId(run, ''))) continue;
-    const job = host.job(id);
-    await job.cancel();
-    await job.forget();
-  }
-  const label = /-[^-]+$/;
-  const keys = [spool.keys.login, spool.keys.app];
-  if (whose === 'all') {
-    await takeKeysBack(host, 'login', spool.keys.login);
-    await takeKeysBack(host, { user: instance.appUser }, spool.keys.app);
-  }
-  for (const [at, folder] of keys.entries()) {
-    await host.run(
-      [
-        'sh',
-        '-c',
-        'for f in "$1"-*; do [ "$f" = "$2" ] || rm -rf -- "$f"; done',
-        'sh',
-        folder.replace(label, ''),
-        folder,
-      ],
-      { as: at === 0 ? 'login' : { user: instance.appUser } },
-    );
+  const jobs = (await host.listJobs()).filter((id) => id.startsWith(jobsOf({ instance: run.instance })));
+  const dead = jobs.filter((id) => whose === 'all' || !id.startsWith(jobsOf(run)));
+  await Promise.all(
+    dead.map(async (id) => {
+      const job = host.job(id);
+      await job.cancel();
+      await job.forget();
+    }),
+  );
+  const users = [
+    { as: 'login' as const, keys: spool.keys.login },
+    { as: { user: instance.appUser }, keys: spool.keys.app },
+  ];
+  for (const { as, keys } of users) {
+    if (whose === 'all') await takeKeysBack(host, as, keys);
+    const others = 'for f in "$1"_*; do [ "$f" = "$2" ] || rm -rf -- "$f"; done';
+    await host.run(['sh', '-c', others, 'sh', keys.slice(0, keys.lastIndexOf('_')), keys], { as });
   }
   const mine = await host.run(['cat', `${spool.folder}/run`], { okCodes: [0, 1] });
   if (whose === 'all' || mine.stdout !== run.backup) {

@@ -3,6 +3,7 @@ import { Failure } from '../errors.js';
 import type { Host } from '../hosts/host.js';
 import type { Instance } from '../mastodon/inspect.js';
 import { redisCli, redisCliArguments } from '../mastodon/redis-cli.js';
+import { redisDumpArgv } from '../mastodon/sudo-rules.js';
 import { activity, report, sleep } from './activity.js';
 import { captureOutput, entryFacts } from './database.js';
 import type { Ground } from './ground.js';
@@ -125,7 +126,7 @@ async function saveFinished(host: Host, instance: Instance): Promise<number> {
 
 /** The command that prints the RDB: of the file where Redis runs here, over the wire where it does not. */
 async function readDump(host: Host, instance: Instance): Promise<string[]> {
-  if (instance.redis.local) return host.argvAs(['cat', instance.redis.dump], 'privileged');
+  if (instance.redis.local) return host.argvAs(redisDumpArgv(instance.redis), 'privileged');
   if (instance.redis.password !== undefined) {
     throw new Failure(
       'PartInvalid',

@@ -1,14 +1,17 @@
 import { z } from 'zod';
 import {
   armServicesLease,
-  proveServicesUp,
   releaseLease,
   startServices,
   stopUnderLease,
+  untilUp,
 } from '../mastodon/services.js';
-import { activity } from './activity.js';
+import { activity, cancellation } from './activity.js';
 import type { Ground } from './ground.js';
 import { runInput } from './inputs.js';
+
+/** How long one attempt waits for services that boot, milliseconds; Puma takes half a minute on a small server. */
+const patienceMs = 60_000;
 
 /** Stopping Mastodon's services under a lease and calling them up again: the only seconds of downtime. */
 export function servicesActivities(ground: Ground) {
@@ -35,10 +38,10 @@ export function servicesActivities(ground: Ground) {
       await startServices(host, services, run.token);
     }),
 
-    /** Proves that the services are up. Fails, to be asked again, while they are not. */
+    /** Waits until the services are proven to be up. Fails, to be asked again, when that takes long. */
     proveServicesUp: activity(z.strictObject({ run: runInput }), async ({ run }) => {
       const { host, services } = await ground.services(run.instance);
-      await proveServicesUp(host, services);
+      await untilUp(host, services, patienceMs, cancellation());
       const { stdout } = await host.run(['date', '+%s%3N']);
       return { healthyAtMs: Number(stdout.trim()) };
     }),

@@ -26,7 +26,7 @@ export interface Spool {
 export async function spoolOf(host: Host, instance: Pick<Instance, 'appUser'>, run: RunRef): Promise<Spool> {
   const facts = await host.facts();
   const folder = `${facts.folder}/spool/${run.instance}`;
-  const label = `${run.instance}-${run.backup}`;
+  const label = `${run.instance}_${run.backup}`;
   const login = keysFolder(facts.user, label);
   const app = keysFolder(instance.appUser, label);
   const asApp = !facts.root && facts.user !== instance.appUser;

@@ -13,7 +13,8 @@ export function timeOfBackup(id: BackupId): Date {
   const time = match
     ? new Date(id.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/, '$1-$2-$3T$4:$5:$6Z'))
     : undefined;
-  if (!time || Number.isNaN(time.getTime()))
+  // A 30th of February is not told by Date, which takes it for the 2nd of March.
+  if (!time || Number.isNaN(time.getTime()) || backupIdOf(time) !== id)
     throw new RangeError(`'${id}' is not a backup's id (such as 20261121T031700Z)`);
   return time;
 }

@@ -123,7 +123,7 @@ done
 others() {
   local pid probe self=
   ps -o pid= -s $$ --ppid $$ > members 2>/dev/null & probe=$!
-  wait $probe 2>/dev/null
+  wait $probe 2>/dev/null || return 0
   while read -r pid; do
     case $pid in $$) self=yes ;; $probe) ;; *) return 0 ;; esac
   done < members
@@ -146,6 +146,7 @@ mv -f exit.new exit
 /**
  * Ends every process of a job: TERM, time to obey, KILL until none is left. A process belongs to the job when it
  * carries the cookie in its environment, is in the supervisor's session, or descends from such a one.
+ * Where we are not root, those of other users are theirs to end.
  * $1 cookie, $2 supervisor's pid or 0, $3 its start time, $4 seconds to obey, $5 keep (the supervisor itself) | end
  * Exit code 1: something could not be killed, and stderr names it.
  */
@@ -158,8 +159,8 @@ victims() {
   local root=0 carriers
   is_supervisor "$supervisor" "$start" && root=$supervisor
   carriers=$(cd /proc && grep -lzxF -e "PERMAFROST_JOB=$cookie" [0-9]*/environ 2>/dev/null | tr '\\n' ' ')
-  ps -eo pid=,ppid=,sid=,state= | awk -v carriers="$carriers" -v root="$root" -v self=$$ '
-    { parent[$1] = $2; session[$1] = $3; state[$1] = $4 }
+  ps -eo pid=,ppid=,sid=,state=,euid= | awk -v carriers="$carriers" -v root="$root" -v self=$$ -v me="$(id -u)" '
+    { parent[$1] = $2; session[$1] = $3; state[$1] = $4; foreign[$1] = me != 0 && $5 != me }
     END {
       count = split(carriers, carrier, " ")
       for (i = 1; i <= count; i++) { sub("/environ", "", carrier[i]); hit[carrier[i]] = 1 }
@@ -170,7 +171,7 @@ victims() {
       own[self] = 1
       do { more = 0; for (p in parent) if (!(p in own) && (parent[p] in own)) { own[p] = 1; more = 1 } } while (more)
       for (p = self; p > 1 && (p in parent); p = parent[p]) own[p] = 1
-      for (p in hit) if (!(p in own) && p != root && (p in parent) && state[p] !~ /^[ZX]/) print p
+      for (p in hit) if (!(p in own) && p != root && (p in parent) && !foreign[p] && state[p] !~ /^[ZX]/) print p
     }'
 }
 look() { mapfile -t left < <(victims); [ \${#left[@]} -gt 0 ]; }
@@ -201,11 +202,18 @@ while is_supervisor "$supervisor" "$start"; do sleep 0.05; done
 kill_all
 `;
 
-/** Ends a job's unit and proves that its control group is empty. $1: cookie */
+/** Asks everything in a job's unit to end: also what `reap` cannot see. $1: cookie */
+export const termUnitScript = `
+systemctl kill --signal=TERM "permafrost-job-$1.service" 2>/dev/null
+exit 0
+`;
+
+/** Ends what is left of a job's unit and proves that its control group is empty. $1: cookie */
 export const stopUnitScript = `
 unit=permafrost-job-$1.service
 group=$(systemctl show --property=ControlGroup --value "$unit") || exit 1
 [ -n "$group" ] || exit 0
+systemctl kill --signal=KILL "$unit" 2>/dev/null
 systemctl stop "$unit" 2>/dev/null
 members() { find "/sys/fs/cgroup$group" "/sys/fs/cgroup/systemd$group" "/sys/fs/cgroup/unified$group" \\
   -name cgroup.procs -exec cat {} + 2>/dev/null; }
@@ -261,6 +269,20 @@ echo "$state $code $(( $(date +%s%3N) - at )) $bytes"
 last() { for piece in "$1.1" "$1"; do tail -c 4096 -- "$piece" 2>/dev/null; done | tail -c 4096 | base64 -w0; echo; }
 last stdout
 last stderr
+`;
+
+/**
+ * The users that a job's argv makes it (`sudo -n -u NAME --`) and that may be had for any command, a line each.
+ * $1: the job's spec
+ */
+export const usersScript = `
+[ ! -e "$1" ] || mapfile -d '' -t words < "$1"
+for ((i = 4; i + 3 < \${#words[@]}; i++)); do
+  [ "\${words[*]:i:3}" = 'sudo -n -u' ] && echo "\${words[i+3]}"
+done | sort -u | while read -r user; do
+  sudo -n -l -u "$user" -- bash -c : > /dev/null 2>&1 < /dev/null && echo "$user"
+done
+exit 0
 `;
 
 /** Removes a job's folder in one step. $1 jobs folder, $2 id */

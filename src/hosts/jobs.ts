@@ -19,7 +19,9 @@ import {
   startScript,
   statusScript,
   stopUnitScript,
+  termUnitScript,
   superviseScript,
+  usersScript,
 } from './job-scripts.js';
 import { checkArgv } from './quote.js';
 
@@ -47,6 +49,7 @@ const cancelTimeoutMs = 150_000;
 /** The jobs of one host. What happens there is told in `job-scripts.ts`. */
 export class Jobs {
   readonly #ground: JobGround;
+  #rootBySudo: Promise<boolean> | undefined;
 
   constructor(ground: JobGround) {
     this.#ground = ground;
@@ -64,7 +67,14 @@ export class Jobs {
     const facts = await this.#ground.facts();
     const cookie = `${id}-${randomBytes(8).toString('hex')}`;
     const command = await this.#ground.wrap(argv, { as, cwd, env: { ...env, PERMAFROST_JOB: cookie } });
-    const through = facts.sudo ? ['sudo', '-n', '--'] : [];
+    const other = typeof as === 'object' && as.user !== facts.user ? ['-u', as.user] : [];
+    const through = !facts.sudo
+      ? []
+      : (await this.#mayBeRoot())
+        ? ['sudo', '-n', '--']
+        : other.length === 0
+          ? []
+          : ['sudo', '-n', ...other, '--'];
     const words = [cookie, String(nice), stdoutFile, String(through.length), ...through, ...command];
     const spec = Buffer.from(words.map((word) => `${word}\0`).join(''));
     await this.#ground.script(
@@ -137,8 +147,33 @@ export class Jobs {
     const [cookie, pid, startTime] = stdout.trim().split(' ');
     if (cookie === undefined || pid === undefined || startTime === undefined) return;
     const options: RunOptions = { as: 'privileged', timeoutMs: cancelTimeoutMs };
-    await this.#ground.script(reapScript, [cookie, pid, startTime, String(graceSeconds), 'end'], options);
+    const reap = [reapScript, [cookie, pid, startTime, String(graceSeconds)]] as const;
+    if (facts.sudo && !(await this.#mayBeRoot())) {
+      // Each user's processes are ended as that user; sudo's own ends with what it runs.
+      for (const user of await this.#usersOf(id))
+        await this.#ground.script(reap[0], [...reap[1], 'keep'], { ...options, as: { user } });
+      await this.#ground.script(reap[0], [...reap[1], 'end'], { ...options, as: 'login' });
+      return;
+    }
+    if (facts.systemdJobs) await this.#ground.script(termUnitScript, [cookie], options);
+    await this.#ground.script(reap[0], [...reap[1], 'end'], options);
     if (facts.systemdJobs) await this.#ground.script(stopUnitScript, [cookie], options);
+  }
+
+  /** Whether sudo gives a whole root here, or exact commands alone. */
+  #mayBeRoot(): Promise<boolean> {
+    const asked = (this.#rootBySudo ??= this.#ground
+      .script('sudo -n -l -- bash -c : > /dev/null 2>&1 && echo yes', [], { okCodes: [0, 1] })
+      .then(({ stdout }) => stdout.trim() === 'yes'));
+    asked.catch(() => (this.#rootBySudo = undefined));
+    return asked;
+  }
+
+  /** The users that a job's own words make it by sudo, so far as we may be them whatever the command is. */
+  async #usersOf(id: string): Promise<string[]> {
+    const spec = posix.join(jobsFolder(await this.#ground.facts()), id, 'spec');
+    const { stdout } = await this.#ground.script(usersScript, [spec]);
+    return stdout.split('\n').filter((line) => line !== '');
   }
 
   async #forget(id: string): Promise<void> {

@@ -20,6 +20,12 @@ import { reapScript } from './job-scripts.js';
 import { checkArgv } from './quote.js';
 import type { Transport } from './transport.js';
 
+/**
+ * bash reads ~/.bashrc before a command when its stdin is a socket or sshd started it (bash(1), "INVOCATION"), but only
+ * as the first shell: what a user's file does or prints there is not for us.
+ */
+const notByNetwork = 'SHLVL=1';
+
 const defaultTimeoutMs = 60_000;
 const defaultOutputBytes = 4 * 1024 * 1024;
 
@@ -201,7 +207,7 @@ export class ShellHost implements Host {
       timeoutMs === undefined
         ? []
         : ['timeout', '-k', String(graceSeconds), (timeoutMs / 1000 + 2).toFixed(3)];
-    return this.argvAs([...limit, 'env', '-C', cwd, '--', ...variables, ...argv], as);
+    return this.argvAs([...limit, 'env', '-C', cwd, '--', notByNetwork, ...variables, ...argv], as);
   }
 
   #account(user: string): Promise<Account> {

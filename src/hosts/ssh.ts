@@ -178,8 +178,11 @@ class SshCommand implements Running {
         this.stderr.destroy(lost);
       };
       client.once('close', cut);
-      channel.once('close', () => {
+      // An exit that came in the same packet as the session's beginning was told before anybody listened: here it is
+      // told again.
+      channel.once('close', (code?: number | null, signal?: string) => {
         client.off('close', cut);
+        if (code !== undefined) resolve(exitCodeFrom(code, signal));
         reject(new Failure('HostUnreachable', `${host} closed a session without an exit code.`, { host }));
         this.stdout.end();
         this.stderr.end();

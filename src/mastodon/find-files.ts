@@ -18,7 +18,8 @@ media=$1; shift
 if [ -n "$media" ] && [ -d "$media" ]; then printf 'media\\0%s\\0' "$(realpath -- "$media")"; fi
 for pattern do
   for path in $pattern; do
-    if [ -e "$path" ] || [ -L "$path" ]; then printf '%s\\0%s\\0' "$pattern" "$path"; fi
+    if [ -r "$path" ]; then printf '%s\\0%s\\0' "$pattern" "$path"
+    elif [ -e "$path" ] || [ -L "$path" ]; then printf 'closed\\0%s\\0' "$path"; fi
   done
 done
 exit 0`;
@@ -56,33 +57,45 @@ export async function findFiles(
       next: 'Say where it is with mastodon.media in the configuration, or `media: none` when it lives in object storage.',
     });
   }
+  // Root reads what is closed to Mastodon's user; any other login reads as that user.
+  const { root: asRoot } = await host.facts();
+  const closed = found.filter(([key]) => key === 'closed').map(([, path]) => path);
   const unmatched = extraFiles.filter((pattern) => !found.some(([key]) => key === pattern));
-  const hidden = await existing(
-    host,
-    unmatched.filter((pattern) => !hasPattern.test(pattern)),
-  );
+  const hidden = asRoot
+    ? [
+        ...closed,
+        ...(await existing(
+          host,
+          unmatched.filter((pattern) => !hasPattern.test(pattern)),
+        )),
+      ]
+    : [];
   const absent = unmatched.filter((path) => !hasPattern.test(path) && !hidden.includes(path));
   if (absent.length > 0) {
-    throw new Failure('Refused', `There is no ${absent.join(', ')} on ${host.name}.`, {
+    throw new Failure('Refused', `There is no ${absent.join(', ')} on ${host.name} that can be read.`, {
       host: host.name,
-      next: 'Correct mastodon.extraFiles in the configuration.',
+      next: `Correct mastodon.extraFiles in the configuration${asRoot ? '' : `, or let ${looked.appUser} read it`}.`,
     });
   }
-  const paths = found.filter(([key]) => key !== 'media').map(([, path]) => path);
+  const paths = found.filter(([key]) => key !== 'media' && key !== 'closed').map(([, path]) => path);
   return {
     media,
     extraFiles: withoutNested([...paths, ...hidden]),
-    warnings: unmatched
-      .filter((pattern) => hasPattern.test(pattern))
-      .map((pattern) => `Nothing on ${host.name} matches ${pattern} (mastodon.extraFiles).`),
+    warnings: [
+      ...unmatched
+        .filter((pattern) => hasPattern.test(pattern) && !(asRoot && closed.length > 0))
+        .map((pattern) => `Nothing on ${host.name} matches ${pattern} (mastodon.extraFiles).`),
+      ...(asRoot ? [] : closed).map(
+        (path) => `${path} on ${host.name} is closed to ${looked.appUser} and is not in the backup.`,
+      ),
+    ],
   };
 }
 
-/** Files that only root may see. */
+/** Of these, those that are there. */
 async function existing(host: Host, paths: readonly string[]): Promise<string[]> {
   if (paths.length === 0) return [];
   const { stdout } = await host.run(['stat', '-c', '%n', '--', ...paths], {
-    as: 'privileged',
     okCodes: [0, 1],
   });
   return stdout.split('\n').filter((line) => line !== '');

@@ -34,7 +34,7 @@ export async function inspectInstance(host: Host, config: InstanceConfig): Promi
     );
   }
   const units = await unitsOf(host, config, looked);
-  const env = await effectiveEnv(host, looked.env, units);
+  const env = await effectiveEnv(host, looked.appUser, looked.env, units);
   refuseOtherDomain(host, config.domain, envFile, env);
   const [database, redis, files, services] = await Promise.all([
     inspectDatabase(host, config, env, looked),
@@ -86,7 +86,7 @@ export async function inspectServices(
   const { root } = config.mastodon;
   const looked = await survey(host, root, config.mastodon.envFile ?? `${root}/.env.production`);
   const units = await unitsOf(host, config, looked);
-  const env = await effectiveEnv(host, looked.env ?? '', units);
+  const env = await effectiveEnv(host, looked.appUser, looked.env ?? '', units);
   return {
     domain: config.domain,
     services: await servicesOf(host, config, units),
@@ -142,6 +142,7 @@ async function servicesOf(
  */
 async function effectiveEnv(
   host: Host,
+  appUser: string,
   envText: string,
   units: readonly Unit[],
 ): Promise<Map<string, string>> {
@@ -149,8 +150,9 @@ async function effectiveEnv(
   const web =
     units.find((unit) => /web|puma/.test(unit.name)) ?? units.find((unit) => !/streaming/.test(unit.name));
   for (const [name, value] of web?.environment ?? []) env.set(name, value);
+  const as = (await host.facts()).root ? ('login' as const) : { user: appUser };
   for (const file of web?.environmentFiles ?? []) {
-    const { stdout } = await host.run(['cat', '--', file], { as: 'privileged', okCodes: [0, 1] });
+    const { stdout } = await host.run(['cat', '--', file], { as, okCodes: [0, 1] });
     for (const [name, value] of parseEnvFile(stdout)) env.set(name, value);
   }
   return env;

@@ -1,5 +1,6 @@
 import { Failure } from '../errors.js';
 import type { Host } from '../hosts/host.js';
+import { sudoRefused } from '../hosts/identity.js';
 
 /** What a look at the root and the host's folders tells, in two round trips. */
 export interface Survey {
@@ -28,9 +29,11 @@ export interface PostgresClient {
  * own choice of version: passed over.
  */
 const script = `export LC_ALL=C
-root=$1 real=$2 env=$3
+root=$1 env=$2
+real=$(realpath -- "$root")
 say() { printf '%s\\0%s\\0' "$1" "$2"; }
 content() { if [ -f "$2" ] && [ -r "$2" ]; then printf '%s\\0' "$1"; cat -- "$2"; printf '\\0'; fi; }
+say real "$real"
 content env "$env"
 content version "$root/lib/mastodon/version.rb"
 content ruby "$root/.ruby-version"
@@ -56,27 +59,8 @@ exit 0`;
  * @throws Failure `Refused` without a root; what `Host.run` throws.
  */
 export async function survey(host: Host, root: string, envFile: string): Promise<Survey> {
-  const [owner, real, facts] = await Promise.all([
-    host.run(['stat', '-L', '-c', '%U %F', '--', root], { as: 'privileged', okCodes: [0, 1] }),
-    host.run(['realpath', '--', root], { as: 'privileged', okCodes: [0, 1] }),
-    host.facts(),
-  ]);
-  const [user = '', ...type] = owner.stdout.trim().split(' ');
-  if (owner.exitCode !== 0 || type.join(' ') !== 'directory') {
-    const said = owner.stderr.trim().slice(0, 500);
-    throw new Failure(
-      'Refused',
-      `There is no folder ${root} on ${host.name}, or ${facts.user} may not look at it${said && `: ${said}`}`,
-      {
-        host: host.name,
-        next: "Correct mastodon.root in the configuration: Mastodon's own folder, which holds .env.production.",
-      },
-    );
-  }
-  // A folder of a container's user has an owner without a name on the host.
-  const appUser = user !== 'UNKNOWN' ? user : facts.root || facts.sudo ? 'root' : facts.user;
-  const realRoot = real.stdout.trim();
-  const { stdout } = await host.run(['sh', '-c', script, 'sh', root, realRoot, envFile], {
+  const appUser = await ownerOf(host, root);
+  const { stdout } = await host.run(['sh', '-c', script, 'sh', root, envFile], {
     as: { user: appUser },
     cwd: '/',
   });
@@ -85,7 +69,7 @@ export async function survey(host: Host, root: string, envFile: string): Promise
   const all = (name: string) => found.filter(([key]) => key === name).map(([, value]) => value);
   return {
     appUser,
-    roots: [...new Set([root, realRoot])],
+    roots: [...new Set([root, one('real') ?? root])],
     env: one('env') ?? null,
     versionFile: one('version') ?? '',
     rubyVersion: (one('ruby') ?? '').trim(),
@@ -95,6 +79,52 @@ export async function survey(host: Host, root: string, envFile: string): Promise
       .sort((one, other) => other.major - one.major),
     nginx: all('nginx'),
   };
+}
+
+/** Prints the nearest folder on the way to $1 that may be looked at, and "owner type" of it. */
+const nearestScript = `export LC_ALL=C
+path=$1
+until said=$(stat -L -c '%U %F' -- "$path" 2>/dev/null) || [ "$path" = / ]; do path=$(dirname -- "$path"); done
+printf '%s\\n' "$path" "$said"`;
+
+/** The nearest folder on the way to `root` that the login user may look at, and whose it is. */
+export async function nearestOwner(
+  host: Host,
+  root: string,
+): Promise<{ path: string; owner: string; type: string }> {
+  const { stdout } = await host.run(['sh', '-c', nearestScript, 'sh', root]);
+  const [path = '', said = ''] = stdout.split('\n');
+  const [owner = '', ...type] = said.split(' ');
+  return { path, owner, type: type.join(' ') };
+}
+
+/**
+ * The user that Mastodon runs as: the root's owner. Where the root lies in a home that is closed to the login user, the
+ * home's owner is asked; no other right is needed than to be that user.
+ */
+async function ownerOf(host: Host, root: string): Promise<string> {
+  const { path, owner: keeper, type } = await nearestOwner(host, root);
+  const facts = await host.facts();
+  const closed = path !== root && facts.sudo && !['root', 'UNKNOWN', facts.user].includes(keeper);
+  const looked = closed
+    ? await host.run(['stat', '-L', '-c', '%U %F', '--', root], { as: { user: keeper }, okCodes: [0, 1] })
+    : { stdout: path === root ? `${keeper} ${type}` : '', stderr: '' };
+  if (/^sudo: /m.test(looked.stderr)) {
+    throw sudoRefused(facts, host.name, { user: keeper }, looked.stderr.trim());
+  }
+  const [owner = '', ...kind] = looked.stdout.trim().split(' ');
+  if (kind.join(' ') !== 'directory') {
+    throw new Failure(
+      'Refused',
+      `There is no folder ${root} on ${host.name}, or ${facts.user} may not look at it.`,
+      {
+        host: host.name,
+        next: "Correct mastodon.root in the configuration: Mastodon's own folder, which holds .env.production.",
+      },
+    );
+  }
+  // A folder of a container's user has an owner without a name on the host.
+  return owner === 'UNKNOWN' ? facts.user : owner;
 }
 
 function readClient(line: string): PostgresClient[] {

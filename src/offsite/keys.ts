@@ -39,7 +39,7 @@ async function readKey(offsite: string, path: string): Promise<Buffer> {
 
 /** The folder that holds the keys handed over to `as` under a label (a run, or one look at an off-site). */
 export function keysFolder(user: string, label: string): string {
-  return `/dev/shm/permafrost-${user}-${label}`;
+  return `/dev/shm/permafrost_${user}_${label}`;
 }
 
 /** Puts key files into a private folder of `as` on a host. Safe to run again. */
@@ -66,19 +66,34 @@ export async function takeKeysBack(host: Host, as: Identity, folder: string): Pr
   await host.run(['rm', '-rf', '--', folder], { as });
 }
 
-/** Hands keys over for the length of `use`, under a label that nobody else has. */
+/**
+ * Hands keys over for the length of one look at an off-site. What a look that was killed has left is removed by the next
+ * one on this machine, and by the instance's next run on its host.
+ *
+ * @param instance whose host it is; null on this machine.
+ */
 export async function withKeys<T>(
   host: Host,
-  as: Identity,
+  instance: string | null,
   files: ReadonlyMap<string, Buffer | string>,
   use: (folder: string) => Promise<T>,
 ): Promise<T> {
-  const user = typeof as === 'object' ? as.user : (await host.facts()).user;
-  const folder = keysFolder(user, randomBytes(6).toString('hex'));
+  const { user } = await host.facts();
+  const unique = randomBytes(6).toString('hex');
+  const mine = keysFolder(user, 'read');
+  if (instance === null) await host.run(['sh', '-c', sweepDeadReaders, 'sh', mine]);
+  const folder =
+    instance === null
+      ? `${mine}.${String(process.pid)}.${unique}`
+      : keysFolder(user, `${instance}_read-${unique}`);
   try {
-    await handOverKeys(host, as, folder, files);
+    await handOverKeys(host, 'login', folder, files);
     return await use(folder);
   } finally {
-    await takeKeysBack(host, as, folder);
+    await takeKeysBack(host, 'login', folder);
   }
 }
+
+const sweepDeadReaders = `for folder in "$1".*; do
+  pid=\${folder#"$1".}; [ -d "/proc/\${pid%%.*}" ] || rm -rf -- "$folder"
+done`;

@@ -60,6 +60,8 @@ export interface CapturedPart {
   readonly indexFolder?: string;
   /** Bytes to be read, when known: for the progress. */
   readonly bytes?: number;
+  /** An earlier attempt may have left something. */
+  readonly again: boolean;
 }
 
 export interface StoredPart {

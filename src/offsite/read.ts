@@ -54,7 +54,7 @@ export async function withOffsite<T>(
   try {
     const { folder } = await host.facts();
     const program = await provideTool(host, 'restic');
-    return await withKeys(host, 'login', await keyFiles(offsite), (keys) =>
+    return await withKeys(host, onHost ? instance.domain : null, await keyFiles(offsite), (keys) =>
       use(
         resticOffsite(
           offsite,

@@ -181,8 +181,8 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
     },
 
     async put(part: CapturedPart, follow: FollowJob): Promise<StoredPart> {
-      // A second attempt finds the first one's snapshot: what was sent before stays, and counts once.
-      const before = await snapshots(`backup=${part.backup}`, `part=${part.name}`);
+      // What an earlier attempt has sent stays in the repository; its snapshot is forgotten for the new one.
+      const before = part.again ? await snapshots(`backup=${part.backup}`, `part=${part.name}`) : [];
       const media = part.name === 'media';
       const taken = await snapshot(
         part.name,
@@ -199,7 +199,8 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
         part.indexFolder === undefined
           ? undefined
           : await snapshot('media-index', part.backup, [part.indexFolder], [], follow);
-      if (before.length > 0) await run(['forget', ...before.map((old) => old.id)]);
+      const old = before.filter(({ id }) => id !== taken.id);
+      if (old.length > 0) await run(['forget', ...old.map(({ id }) => id)]);
       return {
         ref: {
           snapshot: taken.id,

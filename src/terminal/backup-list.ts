@@ -45,10 +45,17 @@ export function listText(backups: readonly BackupRow[], instances: readonly stri
       formatBytes(backup.bytes),
       backup.offsites.join(','),
       formatDistance(backup.verifiedAt, now),
-      backup.keep.length === 0 ? 'goes next' : backup.keep.join(','),
+      keptText(backup.keep),
     ]);
     return [...heading, ...formatTable(columns, rows)];
   });
+}
+
+/** The first reason alone: the others would not fit. */
+function keptText(reasons: readonly string[]): string {
+  const [first, ...others] = reasons;
+  if (first === undefined) return 'goes next';
+  return others.length === 0 ? first : `${first} +${others.length}`;
 }
 
 function partsText(parts: readonly PartName[]): string {

@@ -54,9 +54,8 @@ export class ProgressView {
       if (steps.length > 0) lines.push('', ...steps);
       lines.push('', clip(`  services   ${servicesText(progress.services)}`, width));
       if (progress.offsites.length > 0) lines.push(clip(`  off-sites  ${offsitesText(progress)}`, width));
-      lines.push(
-        ...progress.warnings.map((warning) => paint.warn(clip(`  warning    ${plainText(warning)}`, width))),
-      );
+      const count = progress.warnings.length;
+      if (count > 0) lines.push(paint.warn(`  warnings   ${count}, shown at the end`));
     }
     if (snapshot.notes.length > 0)
       lines.push('', ...snapshot.notes.map((note) => paint.warn(clip(`  ${note}`, width))));
@@ -98,7 +97,7 @@ export function changes(before: BackupProgress | undefined, after: BackupProgres
   const lines: string[] = [];
   for (const phase of after.phases) {
     const was = before?.phases.find((other) => other.name === phase.name)?.state ?? 'waiting';
-    if (phase.state === was) continue;
+    if (phase.state === was || phase.state === 'skipped') continue;
     const took = phase.state === 'done' || phase.state === 'failed' ? inTime(phase, now) : '';
     const detail = phase.detail === undefined ? '' : `: ${plainText(phase.detail)}`;
     lines.push(`${phase.name} ${phase.state}${took}${detail}`);

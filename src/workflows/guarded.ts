@@ -2,16 +2,17 @@ import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import {
   CancellationScope,
   ChildWorkflowCancellationType,
-  getExternalWorkflowHandle,
+  type ChildWorkflowHandle,
   log,
   ParentClosePolicy,
   proxyActivities,
+  sleep,
   startChild,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.js';
 import { fail } from './failures.js';
-import { type GuardInput, release } from './guard.js';
+import { type guard, type GuardInput, release } from './guard.js';
 import { guardWorkflowId, WORKFLOWS } from './names.js';
 import * as policies from './policies.js';
 import type { RunState } from './run-state.js';
@@ -26,7 +27,10 @@ const tidy = proxyActivities<Activities>(policies.tidy);
  */
 export async function guarded<T>(state: RunState, work: () => Promise<T>): Promise<T> {
   const { run } = state;
-  await startGuard({ instance: run.instance, token: run.token, workflowId: workflowInfo().workflowId });
+  const guard = await startGuard({
+    ...{ instance: run.instance, token: run.token },
+    workflowId: workflowInfo().workflowId,
+  });
   try {
     return await work();
   } finally {
@@ -34,26 +38,35 @@ export async function guarded<T>(state: RunState, work: () => Promise<T>): Promi
       await tidy.sweepRun({ run }).catch((error: unknown) => {
         log.warn('the spool was not swept; the next run does it', { error: String(error) });
       });
-      await getExternalWorkflowHandle(guardWorkflowId(run.instance))
-        .signal(release)
-        .catch((error: unknown) => {
-          log.info('the guard has ended already', { error: String(error) });
-        });
+      // Until the guard has ended, the next run would find the instance busy.
+      await letGo(guard).catch((error: unknown) => {
+        log.info('the guard has ended by itself', { error: String(error) });
+      });
     });
   }
 }
 
-async function startGuard(input: GuardInput): Promise<void> {
+async function letGo(guard: Guard): Promise<void> {
+  await guard.signal(release);
+  await Promise.race([guard.result(), sleep(policies.guardFarewell)]);
+}
+
+type Guard = ChildWorkflowHandle<typeof guard>;
+
+async function startGuard(input: GuardInput): Promise<Guard> {
   try {
-    await startChild(WORKFLOWS.guard, {
-      workflowId: guardWorkflowId(input.instance),
-      args: [input],
-      parentClosePolicy: ParentClosePolicy.ABANDON,
-      cancellationType: ChildWorkflowCancellationType.ABANDON,
-      staticSummary: `Holds ${input.instance} for ${input.workflowId}`,
-      staticDetails:
-        'The lock of the instance. If the run ends without having brought the services back, this does it.',
-    });
+    // Not cancelled with the run, or a cancelled run could not wait for the guard's end.
+    return await CancellationScope.nonCancellable(() =>
+      startChild<typeof guard>(WORKFLOWS.guard, {
+        workflowId: guardWorkflowId(input.instance),
+        args: [input],
+        parentClosePolicy: ParentClosePolicy.ABANDON,
+        cancellationType: ChildWorkflowCancellationType.ABANDON,
+        staticSummary: `Holds ${input.instance} for ${input.workflowId}`,
+        staticDetails:
+          'The lock of the instance. If the run ends without having brought the services back, this does it.',
+      }),
+    );
   } catch (error) {
     if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
     throw fail(

@@ -87,3 +87,6 @@ export const renewalsPerLease = 3;
 
 /** After this the guard brings services back that are still held, whatever the run says. */
 export const guardPatience = '24 hours';
+
+/** How long a run waits for its guard to confirm the release; a guard that cannot reach the host goes on by itself. */
+export const guardFarewell = '30 seconds';

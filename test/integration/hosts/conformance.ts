@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Failure, type FailureType } from '../../../src/errors.js';
-import { type Host, type Identity, type Job, type JobStatus } from '../../../src/hosts/host.js';
+import type { Host, Identity, Job, JobStatus } from '../../../src/hosts/host.js';
 
 export interface Ground {
   /** A new host object each time, as another worker would have it. */
@@ -101,6 +101,14 @@ export function conformance(name: string, prepare: () => Promise<Ground>): void 
       expect((await host.run(['cat'])).stdout).toBe('');
       const big = randomBytes(3_000_000).toString('base64');
       expect((await host.run(['wc', '-c'], { stdin: big })).stdout.trim()).toBe(String(big.length));
+    });
+
+    it("does not run a user's .bashrc", async () => {
+      const { folder } = await host.facts();
+      await host.putFile(`${folder}/home/.bashrc`, 'echo noise');
+      const options = { env: { HOME: `${folder}/home` }, stdin: 'quiet' };
+      expect((await host.run(['bash', '-c', 'cat'], options)).stdout).toBe('quiet');
+      await host.run(['rm', '-r', `${folder}/home`]);
     });
 
     it('tells how a command ended', async () => {
@@ -243,14 +251,19 @@ export function conformance(name: string, prepare: () => Promise<Ground>): void 
       });
 
       it('are found by another worker, and go on without the first', async () => {
-        const job = await start('echo one; sleep 2; echo two');
+        const go = `${(await host.facts()).folder}/go`;
+        const job = await start('echo one; until [ -e "$GO" ]; do sleep 0.1; done; echo two', {
+          env: { GO: go },
+        });
         await ground.cut?.(host);
         const second = ground.open();
         const found = second.job(job.id);
         expect(await found.status()).toMatchObject({ state: 'running' });
+        await second.run(['touch', go]);
         expect((await over(found)).stdoutTail).toBe('one\ntwo\n');
         await second.close();
         expect(await job.status()).toMatchObject({ state: 'exited', exitCode: 0 });
+        await host.run(['rm', go]);
       });
 
       it('run once, however often they are started', async () => {
@@ -308,19 +321,21 @@ export function conformance(name: string, prepare: () => Promise<Ground>): void 
       });
 
       it('leave nothing behind when they are cancelled, whatever they started', async () => {
-        const mark = `34${Date.now()}`;
         const identities: Identity[] = ['login', 'privileged'];
         if (ground.other !== undefined) identities.push({ user: ground.other });
-        for (const as of identities) {
-          const job = await start(stubborn(mark), { as });
-          await until(async () => (await alive(mark)).length >= 6);
-          await job.cancel();
-          expect(await alive(mark)).toEqual([]);
-          const ended = await over(job);
-          expect(ended.state === 'exited' && ended.exitCode).toBeGreaterThan(128);
-          expect(await alive(job.id)).toEqual([]);
-          await job.cancel();
-        }
+        await Promise.all(
+          identities.map(async (as, i) => {
+            const mark = `34${Date.now()}${i}`;
+            const job = await start(stubborn(mark), { as });
+            await until(async () => (await alive(mark)).length >= 6);
+            await job.cancel();
+            expect(await alive(mark)).toEqual([]);
+            const ended = await over(job);
+            expect(ended.state === 'exited' && ended.exitCode).toBeGreaterThan(128);
+            expect(await alive(job.id)).toEqual([]);
+            await job.cancel();
+          }),
+        );
       });
 
       it('may clean up when they are cancelled', async () => {

@@ -1,8 +1,9 @@
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
+import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Host } from '../../../src/hosts/host.js';
+import type { Host } from '../../../src/hosts/host.js';
 import { sshHost, type SshSpec } from '../../../src/hosts/ssh.js';
 import { fails } from './conformance.js';
 import { addSudoUser, makeKey, type Sshd, startSshd } from './sshd.js';
@@ -152,24 +153,42 @@ describe.skipIf(process.getuid?.() !== 0)('a host over SSH', () => {
     expect(results.map((result) => result.stdout.trim())).toEqual(results.map((_, i) => String(i)));
   });
 
+  it('hands any argv over as it is', async () => {
+    const one = host();
+    const word = fc
+      .oneof(
+        fc.string({ unit: 'binary' }),
+        fc.string({ unit: fc.constantFrom(...`'"\`$\\!*?~#;&|<>() \t\n\r-`) }),
+      )
+      .filter((text) => !text.includes('\0') && !/\p{Surrogate}/u.test(text));
+    await fc.assert(
+      fc.asyncProperty(fc.array(word), async (argv) => {
+        const { stdout } = await one.run(['printf', '%s\\0', ...argv, 'end']);
+        expect(stdout).toBe([...argv, 'end'].map((text) => `${text}\0`).join(''));
+      }),
+      { numRuns: 40 },
+    );
+  });
+
   it('is connected anew when the connection was cut, but runs no command twice', async () => {
     const one = host();
-    const ran = join(sshd.folder, 'ran');
-    const running = one.run(['bash', '-c', `echo ran >> ${ran}; sleep 2`]);
-    const streaming = await one.stream(['bash', '-c', 'echo part; sleep 60']);
+    const [ran, pids] = [join(sshd.folder, 'ran'), join(sshd.folder, 'pids')];
+    const running = one.run(['bash', '-c', `echo $$ >> ${pids}; echo ran >> ${ran}; exec sleep 60`]);
+    const streaming = await one.stream(['bash', '-c', `echo $$ >> ${pids}; exec sleep 60`]);
     const read = async (): Promise<void> => {
       for await (const chunk of streaming.stdout) void chunk;
     };
     // Output that was cut does not look complete.
     const delivered = fails(read(), 'HostUnreachable', /was lost/);
     const caught = fails(running, 'HostUnreachable', /was lost while a command ran/);
-    await expect.poll(() => readIfThere(ran)).toBe('ran\n');
+    await expect.poll(() => readIfThere(ran), { timeout: 10_000 }).toBe('ran\n');
     await sshd.cut();
     await caught;
     await delivered;
     await fails(streaming.completed, 'HostUnreachable', /was lost/);
     expect((await one.run(['echo', 'again'])).stdout).toBe('again\n');
     expect(readIfThere(ran)).toBe('ran\n');
+    for (const pid of readIfThere(pids).trim().split('\n')) process.kill(Number(pid));
   });
 
   it('says which sudo rule is missing', async () => {

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { PassThrough, Writable } from 'node:stream';
 import { execute, type VerbCommand } from '../../../scripts/cli/command.js';
-import { type Io } from '../../../scripts/cli/io.js';
+import type { Io } from '../../../scripts/cli/io.js';
 
 class Captured extends Writable {
   text = '';

@@ -9,7 +9,7 @@ import {
 import { RetryState } from '@temporalio/common';
 import { describe, expect, test } from 'vitest';
 import { failureOf, VerbFailed } from '../../../scripts/cli/failures.js';
-import { type Run } from '../../../scripts/cli/command.js';
+import type { Run } from '../../../scripts/cli/command.js';
 import { exitCodeOf, Failure } from '../../../src/errors.js';
 import { failureText } from '../../../src/terminal/failure.js';
 import { plain } from '../../../src/terminal/paint.js';
