@@ -57,7 +57,19 @@ function start({ client }: TemporalClient, request: BackupRequest) {
     args: [request],
     typedSearchAttributes: [{ key: PermafrostInstance, value: domain }],
     staticSummary: `${what} of ${domain} by hand`,
+    staticDetails: detailsOf(request),
   });
+}
+
+/** What was asked for, as Temporal's UI shows it beside the run; how far it is stands in its current details. */
+function detailsOf({ instance, quiesce, only, offsites }: BackupRequest): string {
+  return [
+    `- parts: ${only?.join(', ') ?? 'all'}`,
+    `- off-sites: ${offsites?.join(', ') ?? 'those of the configuration'}`,
+    `- quiesce: ${quiesce ?? 'as in the configuration'}`,
+    '',
+    `To end it safely: \`permafrost cancel ${instance}\`; do not terminate it, that skips its clean-up.`,
+  ].join('\n');
 }
 
 async function followRun(context: Context, run: StartedRun, request: BackupRequest): Promise<FollowEnd> {

@@ -2,7 +2,10 @@
 import { configurationInput, explainConfiguration } from '../src/config/explain.js';
 import { configurationJsonSchema } from '../src/config/json-schema.js';
 import { formatCount } from '../src/terminal/format.js';
-import { isMain, type Run, runScript } from './cli/command.js';
+import { openHost } from '../src/hosts/open.js';
+import { sudoersFor } from '../src/mastodon/sudo-rules.js';
+import { type Context, isMain, type Run, runScript } from './cli/command.js';
+import { chooseInstance } from './cli/instance.js';
 
 export function configCommand(run: Run) {
   const config = run.command('config', 'check the configuration, and show what it comes to');
@@ -37,7 +40,34 @@ export function configCommand(run: Run) {
         explainConfiguration(configuration).trimEnd().split('\n'),
       );
     });
+  config
+    .command('sudoers')
+    .description(
+      "print the sudoers file for an instance's host: what its user may do there, and nothing else",
+    )
+    .argument('[instance]', 'its LOCAL_DOMAIN; may be left out when there is only one')
+    .action(async (name: string | undefined, _options, command) => {
+      await sudoers(run.context(command), name);
+    });
   return config;
+}
+
+async function sudoers({ out, ...context }: Context, name: string | undefined): Promise<void> {
+  const instance = chooseInstance(await context.configuration(), name);
+  const host = openHost(instance.host);
+  try {
+    const { text, complete } = await sudoersFor(host, instance);
+    out.result(
+      { instance: instance.domain, host: host.name, complete, sudoers: text },
+      text.trimEnd().split('\n'),
+    );
+    if (complete) return;
+    out.complain(
+      `That is the first half: put it into /etc/sudoers.d/permafrost on ${host.name} (visudo -f), then run this again for the whole file.`,
+    );
+  } finally {
+    await host.close();
+  }
 }
 
 if (isMain(import.meta.url)) await runScript(configCommand);

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, lstatSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from './programs.mjs';
 import { say, since, SetupError, tail } from './report.mjs';
@@ -8,6 +8,11 @@ export async function installNpmPackages(root) {
   if (matchesLock(root)) {
     say('npm packages', 'already there');
     return;
+  }
+  if (lstatSync(join(root, 'node_modules'), { throwIfNoEntry: false })?.isSymbolicLink()) {
+    throw new SetupError(
+      'node_modules is a symbolic link, and npm would empty the folder that it leads to.\nRemove the link, then run this again.',
+    );
   }
   say('npm packages', 'installing what package-lock.json names (npm ci)');
   const start = performance.now();

@@ -103,7 +103,9 @@ export function offsiteActivities(ground: Ground) {
       }
       const decisions = retain(sealed, config.retention, config.schedule.backup?.timezone);
       const gone = decisions.filter((decision) => !decision.keep).map((decision) => decision.backup);
-      await place.remove(gone, follower(host, run, `${offsite}-prune`));
+      // This run holds the instance, so whatever began before it and was not sealed never will be.
+      const dead = (await place.listUnsealed()).filter((backup) => backup < run.backup);
+      await place.remove([...gone, ...dead], follower(host, run, `${offsite}-prune`));
       return { removed: gone.length, kept: sealed.length - gone.length };
     }),
   };

@@ -45,6 +45,7 @@ export function preflightActivities(ground: Ground) {
         throw refuse('nothing is left to back up', 'choose other parts with --only', host);
       await requireRules(host, (await sudoRules(host, config, instance)).needed, instance.domain);
       await refuseForeignLease(host, instance);
+      await refuseMissingCommands(host, instance);
 
       const [states, sizes, free] = await Promise.all([
         serviceStates(host, instance.services),
@@ -128,6 +129,23 @@ async function refuseForeignLease(host: Host, instance: Instance): Promise<void>
   );
 }
 
+/** A status command that is not there would say "stopped", and a start command that is not there leaves it so. */
+async function refuseMissingCommands(host: Host, { domain, services }: Instance): Promise<void> {
+  if (services.kind !== 'commands') return;
+  const programs = services.services.flatMap(({ start, stop, status }) =>
+    [start, stop, status].flatMap(([program]) => program ?? []),
+  );
+  const script = 'for program; do command -v -- "$program" > /dev/null || echo "$program"; done';
+  const { stdout } = await host.run(['sh', '-c', script, 'sh', ...new Set(programs)]);
+  const missing = stdout.trim().split('\n').join(', ');
+  if (missing === '') return;
+  throw refuse(
+    `the services of ${domain} are to be started, stopped or asked by ${missing}, which is not on ${host.name}`,
+    'correct mastodon.services in the configuration',
+    host,
+  );
+}
+
 /** @throws Failure `Refused` for a database that is not a living Mastodon's, or that a dump cannot read. */
 async function checkDatabase(host: Host, instance: Instance, parts: readonly PartName[]): Promise<void> {
   if (!parts.includes('database')) return;
@@ -202,7 +220,8 @@ async function provideTools(host: Host): Promise<void> {
     await provideTool(host, 'restic');
     await host.run(['perl', '-e', '1']);
   } catch (error) {
-    if (!(error instanceof Failure)) throw error;
+    // A cut connection is no missing tool: another attempt may have it.
+    if (!(error instanceof Failure) || error.type === 'HostUnreachable') throw error;
     throw refuse(error.message, error.next ?? 'install it there', host);
   }
 }

@@ -27,12 +27,12 @@ export function prepareActivities(ground: Ground) {
       }),
       async ({ run, parts, offsites }) => {
         const { configuration, host, instance } = await ground.inspect(run.instance, run.backup);
+        const keys = await Promise.all(offsites.map((name) => keyFiles(offsiteOf(configuration, name))));
         await settleOldLease(host, instance, run);
         const spool = await spoolOf(host, instance, run);
         await sweep(host, spool, instance, run, 'others');
         await makeSpool(host, spool, run);
-        for (const name of offsites) {
-          const files = await keyFiles(offsiteOf(configuration, name));
+        for (const files of keys) {
           await handOverKeys(host, 'login', spool.keys.login, files);
           if (spool.media.as !== 'login') await handOverKeys(host, spool.media.as, spool.media.keys, files);
         }

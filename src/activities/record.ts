@@ -14,7 +14,8 @@ export function recordActivities(ground: Ground) {
   return {
     /** Keeps a run's report on this machine, also when Temporal's own history of it is gone. */
     recordRun: activity(reportInput, async (report) => {
-      const { state } = await ground.configuration();
+      const { configuration } = await ground.open(report.instance); // no folder for an instance that is not ours
+      const { state } = configuration;
       const folder = join(state, 'runs', report.instance);
       await mkdir(folder, { recursive: true, mode: 0o700 });
       const path = join(folder, `${report.backup}.json`);

@@ -28,7 +28,7 @@ export interface InstanceConfig {
     extraFiles: string[];
   };
   database: {
-    format: 'custom' | 'directory';
+    format: 'custom';
     jobs: number;
     lockWaitTimeoutMs: number;
     /** Where PostgreSQL itself answers, when the env file names a pooler. */

@@ -49,7 +49,6 @@ const cancelTimeoutMs = 150_000;
 /** The jobs of one host. What happens there is told in `job-scripts.ts`. */
 export class Jobs {
   readonly #ground: JobGround;
-  #rootBySudo: Promise<boolean> | undefined;
 
   constructor(ground: JobGround) {
     this.#ground = ground;
@@ -160,13 +159,10 @@ export class Jobs {
     if (facts.systemdJobs) await this.#ground.script(stopUnitScript, [cookie], options);
   }
 
-  /** Whether sudo gives a whole root here, or exact commands alone. */
-  #mayBeRoot(): Promise<boolean> {
-    const asked = (this.#rootBySudo ??= this.#ground
-      .script('sudo -n -l -- bash -c : > /dev/null 2>&1 && echo yes', [], { okCodes: [0, 1] })
-      .then(({ stdout }) => stdout.trim() === 'yes'));
-    asked.catch(() => (this.#rootBySudo = undefined));
-    return asked;
+  /** Whether sudo gives a whole root here, or exact commands alone. Asked each time: the file may have been changed. */
+  async #mayBeRoot(): Promise<boolean> {
+    const script = 'sudo -n -l -- bash -c : > /dev/null 2>&1 && echo yes';
+    return (await this.#ground.script(script, [], { okCodes: [0, 1] })).stdout.trim() === 'yes';
   }
 
   /** The users that a job's own words make it by sudo, so far as we may be them whatever the command is. */

@@ -32,6 +32,9 @@ export interface Offsite {
   /** The sealed backups of the instance, newest first. */
   list(): Promise<StoredBackup[]>;
 
+  /** Backups of the instance of which something was sent and that were never sealed: what dead runs have left. */
+  listUnsealed(): Promise<BackupId[]>;
+
   /** The manifest of a sealed backup, as it was stored. */
   readManifest(stored: StoredBackup): Promise<string>;
 

@@ -173,6 +173,10 @@ async function findCopies(
   if (copies.length === 0 && problems.length > 0 && problems.length === instance.offsites.length) {
     throw problems[0]?.failure ?? new Failure('Unexpected', 'no off-site could be read');
   }
+  // As the configuration names them, not as they happened to answer.
+  copies.sort(
+    (one, other) => instance.offsites.indexOf(one.offsite) - instance.offsites.indexOf(other.offsite),
+  );
   return { copies, problems };
 }
 

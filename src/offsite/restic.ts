@@ -1,7 +1,4 @@
-import { createInterface } from 'node:readline';
-import type { Readable } from 'node:stream';
 import { z } from 'zod';
-import { backupIdPattern } from '../backups/id.js';
 import { writeManifest } from '../backups/manifest.js';
 import type { ResticConfig } from '../config/configuration.js';
 import { Failure } from '../errors.js';
@@ -17,6 +14,20 @@ import type {
   StoredPart,
   StoredPartRef,
 } from './offsite.js';
+import {
+  backupOf,
+  escapePattern,
+  includeLine,
+  lastMessage,
+  linesOf,
+  messageOf,
+  nodeSchema,
+  recordsOf,
+  type Snapshot,
+  snapshotSchema,
+  summarySchema,
+  uploadProgress,
+} from './restic-output.js';
 import { hashTar } from './tar.js';
 
 /**
@@ -243,6 +254,13 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
         .map(({ backup, key: id }) => ({ backup, key: id }));
     },
 
+    async listUnsealed() {
+      const all = await snapshots();
+      const ids = (found: readonly Snapshot[]) => new Set(found.flatMap((one) => backupOf(one) ?? []));
+      const sealed = ids(all.filter((found) => found.tags?.includes('part=manifest')));
+      return [...ids(all)].filter((backup) => !sealed.has(backup));
+    },
+
     readManifest: (stored) => run(['dump', '--no-lock', stored.key, `/${manifestFile}`]),
 
     readEntry(part, path): Promise<HostStream> {
@@ -312,7 +330,7 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
     scratch: string,
   ): AsyncIterable<ReadFile> {
     if (paths.length === 0) return;
-    const list = paths.map((path) => `/${escapePattern(path)}`).join('\n');
+    const list = paths.map(includeLine).join('\n');
     const script = `umask 077; rm -rf -- "$1"; mkdir -p -- "$1" && cat > "$1.list"; target=$1; shift
 "$@" --include-file "$target.list" --target "$target" > /dev/null; rc=$?; rm -f -- "$target.list"; exit $rc`;
     const restored = await host.run(
@@ -335,105 +353,3 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
 }
 
 const manifestFile = 'manifest.json';
-
-async function* recordsOf(stream: Readable): AsyncIterable<string> {
-  let rest: Buffer = Buffer.alloc(0);
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    rest = Buffer.concat([rest, chunk]);
-    for (let end = rest.indexOf(0); end >= 0; end = rest.indexOf(0)) {
-      yield rest.subarray(0, end).toString('utf8');
-      rest = rest.subarray(end + 1);
-    }
-  }
-}
-
-async function* linesOf(stream: Readable): AsyncIterable<string> {
-  for await (const line of createInterface({ input: stream, crlfDelay: Infinity })) {
-    if (line.trim() !== '') yield line;
-  }
-}
-
-const snapshotSchema = z.object({
-  id: z.string(),
-  time: z.string(),
-  tags: z.array(z.string()).nullish(),
-  paths: z.array(z.string()),
-});
-type Snapshot = z.infer<typeof snapshotSchema>;
-
-const nodeSchema = z.object({ type: z.string(), path: z.string(), size: z.number().default(0) });
-
-const summarySchema = z.object({
-  message_type: z.literal('summary'),
-  snapshot_id: z.string(),
-  data_added: z.number(),
-  data_added_packed: z.number().optional(),
-});
-
-const statusSchema = z.object({
-  message_type: z.literal('status'),
-  bytes_done: z.number().default(0),
-  files_done: z.number().default(0),
-});
-
-function backupOf(found: Snapshot): string | undefined {
-  const id = found.tags?.find((tag) => tag.startsWith('backup='))?.slice('backup='.length);
-  return id !== undefined && backupIdPattern.test(id) ? id : undefined;
-}
-
-function uploadProgress(
-  tail: string,
-  totalBytes?: number,
-): { bytes?: number; files?: number; totalBytes?: number } {
-  const status = lastMessage(tail, statusSchema);
-  if (status === undefined) return {};
-  return {
-    bytes: status.bytes_done,
-    files: status.files_done,
-    ...(totalBytes === undefined ? {} : { totalBytes }),
-  };
-}
-
-/** The last line of restic's JSON output that is of this form. */
-function lastMessage<T>(output: string, schema: z.ZodType<T>): T | undefined {
-  for (const line of output.trimEnd().split('\n').reverse()) {
-    try {
-      const message = schema.safeParse(JSON.parse(line));
-      if (message.success) return message.data;
-    } catch {
-      continue; // the first line of a tail may be cut
-    }
-  }
-  return undefined;
-}
-
-/** What restic says of an error: `{"message_type":"exit_error","message":…}` with --json, or plain text. */
-function messageOf(output: string): string {
-  const messages = output
-    .trim()
-    .split('\n')
-    .map((line) => {
-      try {
-        const said: unknown = JSON.parse(line);
-        if (typeof said !== 'object' || said === null) return line;
-        if ('message' in said && typeof said.message === 'string') return said.message;
-        if (
-          'error' in said &&
-          typeof said.error === 'object' &&
-          said.error !== null &&
-          'message' in said.error
-        ) {
-          return String(said.error.message);
-        }
-        return '';
-      } catch {
-        return line;
-      }
-    });
-  return messages.filter((message) => message !== '').join('; ');
-}
-
-/** restic's patterns are those of Go's filepath.Match. */
-function escapePattern(path: string): string {
-  return path.replace(/[\\*?[\]]/g, '\\$&');
-}

@@ -3,6 +3,9 @@ import { DefaultLogger, type LogEntry, Runtime } from '@temporalio/worker';
 /** Said with a line where it is there: which step of which run. */
 const whereKeys = ['workflowId', 'activityType', 'attempt', 'sdkComponent'] as const;
 
+/** The guard lets its look at the run go without waiting for it (policies.watch): said at the end of every run. */
+const byDesign = 'Activity not found on completion.';
+
 /**
  * Makes what the SDK and our workflows and activities log come out on stderr, warnings and errors alone, a line each.
  * To be called before anything connects as a worker; a process that has a runtime already (a test's) keeps it.
@@ -10,7 +13,9 @@ const whereKeys = ['workflowId', 'activityType', 'attempt', 'sdkComponent'] as c
 export function installWorkerLog(write: (line: string) => void = (line) => process.stderr.write(line)): void {
   try {
     Runtime.install({
-      logger: new DefaultLogger('WARN', (entry) => write(`${logLine(entry)}\n`)),
+      logger: new DefaultLogger('WARN', (entry) => {
+        if (!entry.message.startsWith(byDesign)) write(`${logLine(entry)}\n`);
+      }),
       telemetryOptions: { logging: { forward: {}, filter: { core: 'WARN', other: 'ERROR' } } },
     });
   } catch (error) {

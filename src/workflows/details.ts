@@ -7,25 +7,26 @@ export function detailsOf(progress: BackupProgress): string {
     '',
     `Mastodon's services: **${servicesText[progress.services]}**`,
     '',
-    '| phase | | took | |',
-    '|---|---|---|---|',
-    ...progress.phases.map(
-      (phase) => `| ${phase.name} | ${phase.state} | ${took(phase)} | ${cell(phase.detail ?? '')} |`,
-    ),
+    row('phase', '', 'took', ''),
+    '|:--|:--|:--|:--|',
+    ...progress.phases.map((phase) => row(phase.name, phase.state, took(phase), cell(phase.detail ?? ''))),
     ...(progress.offsites.length === 0
       ? []
       : [
           '',
-          '| off-site | | |',
-          '|---|---|---|',
-          ...progress.offsites.map(
-            ({ name, state, error }) => `| ${name} | ${state} | ${cell(error ?? '')} |`,
-          ),
+          row('off-site', '', ''),
+          '|:--|:--|:--|',
+          ...progress.offsites.map(({ name, state, error }) => row(name, state, cell(error ?? ''))),
         ]),
     ...(progress.warnings.length === 0
       ? []
       : ['', ...progress.warnings.map((warning) => `- ${cell(warning)}`)]),
   ].join('\n');
+}
+
+/** A row of a table. Temporal's UI sets its columns without a gap, so each cell ends with one that is not trimmed. */
+function row(...cells: readonly string[]): string {
+  return `| ${cells.map((text) => `${text}\u00a0\u00a0\u00a0`).join(' | ')} |`;
 }
 
 const servicesText = {

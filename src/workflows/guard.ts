@@ -34,7 +34,7 @@ export const release = defineSignal('release');
  * confirm (its lease is still armed) is no release.
  */
 export async function guard(input: GuardInput): Promise<void> {
-  if (workflowInfo().workflowId !== guardWorkflowId(input.instance)) {
+  if (!isGuardInput(input) || workflowInfo().workflowId !== guardWorkflowId(input.instance)) {
     throw fail('InvalidInput', 'a guard has the id of its instance', 'guards are started by runs alone');
   }
   let released = false;
@@ -67,4 +67,13 @@ export async function guard(input: GuardInput): Promise<void> {
     watch.cancel();
     await run;
   });
+}
+
+/** Whoever reaches Temporal may start a guard with anything: what is not of this form comes from no run. */
+function isGuardInput(input: unknown): input is GuardInput {
+  return (
+    typeof input === 'object' &&
+    input !== null &&
+    ['instance', 'token', 'workflowId'].every((key) => typeof Reflect.get(input, key) === 'string')
+  );
 }

@@ -15,7 +15,7 @@ export async function insist<T>(step: () => Promise<T>): Promise<T | undefined> 
     } catch (error) {
       if (isOfType(error, 'LeaseLost')) return undefined;
       log.error('the services could not be brought back yet', { error: String(error) });
-      await sleep(insistEvery);
+      await sleep(insistEvery, { summary: 'until the services are tried again' });
     }
   }
 }

@@ -6,7 +6,8 @@ import { reportOf } from './failures.js';
 import * as policies from './policies.js';
 import type { RunState } from './run-state.js';
 
-const transferring = proxyActivities<Activities>(policies.transfer);
+/** @param summary what it does to which off-site, as Temporal's UI shows it beside the step's name. */
+const transferring = (summary: string) => proxyActivities<Activities>({ ...policies.transfer, summary });
 const tidying = proxyActivities<Activities>(policies.tidy);
 
 /** Fills every off-site, side by side, each on its own: a slow or broken one neither delays nor spoils another. */
@@ -29,18 +30,22 @@ async function deliverTo(state: RunState, plan: BackupPlan, name: string, parts:
     offsite.state = 'uploading';
     await state.inPhase('upload', async () => {
       for (const part of parts) {
-        const { bytesAdded } = await transferring.uploadPart({ run, offsite: name, part });
+        const { bytesAdded } = await transferring(`${part} to ${name}`).uploadPart({
+          run,
+          offsite: name,
+          part,
+        });
         offsite.bytesAdded += bytesAdded;
       }
     });
     offsite.state = 'verifying';
     offsite.checked = await state.inPhase('verify', () =>
-      transferring.verifyCopy({ run, offsite: name, parts }),
+      transferring(`${name} read back`).verifyCopy({ run, offsite: name, parts }),
     );
     offsite.verified = true;
     offsite.state = 'sealing';
     const sealed = await state.inPhase('seal', () =>
-      transferring.sealCopy(sealing(state, plan, name, parts)),
+      transferring(`manifest to ${name}`).sealCopy(sealing(state, plan, name, parts)),
     );
     offsite.bytesAdded = sealed.bytesAdded;
     offsite.sealed = true;
@@ -84,7 +89,10 @@ export async function prune(state: RunState): Promise<void> {
   await state.inPhase('prune', async () => {
     for (const { name } of sealed) {
       try {
-        const { removed, kept } = await transferring.pruneOffsite({ run, offsite: name });
+        const { removed, kept } = await transferring(`retention on ${name}`).pruneOffsite({
+          run,
+          offsite: name,
+        });
         state.detail('prune', `${String(kept)} kept, ${String(removed)} removed`);
       } catch (error) {
         if (isCancellation(error)) throw error;

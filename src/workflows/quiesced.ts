@@ -64,7 +64,7 @@ async function renewingLease<T>({ run }: RunState, plan: BackupPlan, hold: () =>
   const renewals = new CancellationScope();
   const renewing = renewals.run(async (): Promise<never> => {
     for (;;) {
-      await sleep(plan.leaseMs / policies.renewalsPerLease);
+      await sleep(plan.leaseMs / policies.renewalsPerLease, { summary: 'until the lease is renewed' });
       await standstill.armLease({ run });
     }
   });

@@ -6,6 +6,6 @@ const restarting = proxyActivities<Activities>({ ...policies.restart, retry: { m
 
 /** For operators who have nothing but Temporal's UI at hand: brings back what a lease holds down. */
 export async function startServices(request: { instance: string }): Promise<{ brought: boolean }> {
-  const { brought } = await restarting.bringServicesBack({ instance: request.instance });
+  const { brought } = await restarting.bringServicesBack(request);
   return { brought };
 }

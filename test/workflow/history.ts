@@ -48,6 +48,8 @@ const runId = '0199a0b0-0000-7000-8000-000000000001';
 export class History {
   readonly workflowId: string;
   readonly events: Attributes[] = [];
+  /** How many things were asked for in each workflow task, by the event that started it. */
+  readonly asked = new Map<number, number>();
   readonly #type: string;
   readonly #activities = new Map<ActivityName, { scheduled: string; cancel?: string }>();
   readonly #timers = new Map<string, { id: string; started: string }>();
@@ -75,6 +77,8 @@ export class History {
       ...{ scheduledEventId, startedEventId, sdkMetadata },
     });
     for (const command of commands) this.#record(command);
+    const heardOf = commands.filter((command) => command.do !== 'notAsked');
+    this.asked.set(Number(startedEventId), heardOf.length);
     return this;
   }
 

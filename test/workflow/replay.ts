@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode, DefaultLogger, type InjectedSinks, Runtime, Worker } from '@temporalio/worker';
+import { DeterminismViolationError, type WorkflowInfo } from '@temporalio/workflow';
 import type { EarSinks, Said } from './ear.js';
 import type { History } from './history.js';
 
@@ -52,9 +53,12 @@ export class Heard {
  */
 export async function replay(history: History): Promise<Heard> {
   const heard = new Heard();
-  const sinks: InjectedSinks<EarSinks> = {
-    ear: { heard: { fn: (_, said) => void heard.said.push(...said), callDuringReplay: true } },
+  const asked = new Map<number, number>();
+  const listen = ({ historyLength }: WorkflowInfo, said: Said[]) => {
+    heard.said.push(...said);
+    asked.set(historyLength, (asked.get(historyLength) ?? 0) + said.length);
   };
+  const sinks: InjectedSinks<EarSinks> = { ear: { heard: { fn: listen, callDuringReplay: true } } };
   try {
     await Worker.runReplayHistory(
       { workflowBundle: await bundle, sinks },
@@ -65,5 +69,17 @@ export async function replay(history: History): Promise<Heard> {
     if (error instanceof Error) error.message += `\nthe workflow asked last for: ${heard.tail()}`;
     throw error;
   }
+  requireInTime(history, asked);
   return heard;
+}
+
+/** Temporal's replay checks what is asked for and in which order, but not that it was not asked for too early. */
+function requireInTime(history: History, asked: ReadonlyMap<number, number>): void {
+  for (const [event, expected] of history.asked) {
+    const found = asked.get(event) ?? 0;
+    if (found === expected) continue;
+    throw new DeterminismViolationError(
+      `upon event ${String(event)} the workflow asked for ${String(found)} things, not for ${String(expected)}`,
+    );
+  }
 }

@@ -48,7 +48,7 @@ function edited(path: readonly (string | number)[], value: unknown): string {
   let at = copy;
   for (const key of path.slice(0, -1)) at = at[key] as Record<string | number, unknown>;
   const last = path.at(-1) ?? '';
-  if (value === undefined) delete at[last];
+  if (value === undefined) Reflect.deleteProperty(at, last);
   else at[last] = value;
   return JSON.stringify(copy);
 }

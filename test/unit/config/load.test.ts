@@ -30,7 +30,7 @@ const whole = `instances:
       services: { kind: systemd, units: [mastodon-web, mastodon-sidekiq, mastodon-streaming@4000.service] }
       health: http://127.0.0.1:3000/health
       extraFiles: [/etc/nginx/sites-available/mastodon, /etc/systemd/system/mastodon-*.service.d]
-    database: { format: directory, jobs: 4, lockWaitTimeout: 30s, host: /run/postgresql, port: 5433 }
+    database: { format: custom, jobs: 4, lockWaitTimeout: 30s, host: /run/postgresql, port: 5433 }
     quiesce: { mode: full, budget: 30m, lease: 1h }
     offsites: [cloud]
     verify: { media: { new: 50%, old: 0.5% } }

@@ -1,0 +1,43 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execaSync } from 'execa';
+import { describe, expect, test } from 'vitest';
+import { sudoersText } from '../../../src/hosts/sudoers.js';
+
+const hasVisudo = execaSync('sh', ['-c', 'command -v visudo'], { reject: false }).exitCode === 0;
+
+describe('the text of a sudoers file', () => {
+  test('has each rule once, with every word of it', () => {
+    const stop = { as: 'root', argv: ['/usr/bin/systemctl', 'stop', 'mastodon-streaming@4000.service'] };
+    expect(sudoersText('backup', [{ as: 'mastodon', argv: 'ALL' }, stop, stop], ['what it is'])).toBe(
+      '# what it is\n' +
+        'backup ALL=(mastodon) NOPASSWD: ALL\n' +
+        'backup ALL=(root) NOPASSWD: /usr/bin/systemctl stop mastodon-streaming@4000.service\n',
+    );
+  });
+
+  test('takes the meaning from what sudoers would read as a pattern or a separator', () => {
+    const argv = ['/usr/bin/cat', '/a*b?[c]', '--unit=x:y,z', 'back\\slash'];
+    expect(sudoersText('backup', [{ as: 'root', argv }])).toContain(
+      String.raw`/usr/bin/cat /a\*b\?\[c\] --unit\=x\:y\,z back\\slash`,
+    );
+  });
+
+  // sudo compares words joined by blanks: `cat /a b` would allow `cat /a` and another file.
+  test.each(['a b', 'a\tb', 'a\nroot ALL=(ALL) ALL', '', '"quoted"', '^.*$', 'a#b'])('refuses %j', (word) => {
+    expect(() => sudoersText('backup', [{ as: 'root', argv: ['/usr/bin/cat', word] }])).toThrow(/exactly/);
+  });
+
+  test.skipIf(!hasVisudo)('is accepted by visudo', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'permafrost-sudoers-'));
+    try {
+      const file = join(folder, 'sudoers');
+      const argv = ['/usr/bin/systemd-run', '--unit=a', '--on-active=900', '/bin/bash', '/x:y/*.sh', 'fire'];
+      writeFileSync(file, sudoersText('backup', [{ as: 'root', argv }], ['a comment']));
+      expect(execaSync('visudo', ['-cqf', file], { reject: false }).exitCode).toBe(0);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
