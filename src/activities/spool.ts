@@ -26,9 +26,9 @@ export interface Spool {
 export async function spoolOf(host: Host, instance: Pick<Instance, 'appUser'>, run: RunRef): Promise<Spool> {
   const facts = await host.facts();
   const folder = `${facts.folder}/spool/${run.instance}`;
-  const label = `${run.instance}_${run.backup}`;
-  const login = keysFolder(facts.user, label);
-  const app = keysFolder(instance.appUser, label);
+  const whose = { folder: facts.folder, instance: run.instance, run: run.backup };
+  const login = keysFolder(facts.user, whose);
+  const app = keysFolder(instance.appUser, whose);
   const asApp = !facts.root && facts.user !== instance.appUser;
   const media = asApp
     ? { as: { user: instance.appUser }, folder: `/var/tmp/permafrost-${run.instance}`, keys: app }

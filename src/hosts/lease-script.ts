@@ -64,6 +64,7 @@ clear_lease() {
   stop_timer a; stop_timer b
   if [ -e boot-unit ]; then
     rm -f "/etc/systemd/system/$unit.service" "/etc/systemd/system/multi-user.target.wants/$unit.service" boot-unit
+    same_boot || systemctl daemon-reload 9>&- # only a boot has made systemd read it
   fi
   rm -f phase deadline boot slot
 }

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { OffsiteConfig } from '../config/configuration.js';
 import { Failure } from '../errors.js';
@@ -37,10 +37,19 @@ async function readKey(offsite: string, path: string): Promise<Buffer> {
   }
 }
 
-/** The folder that holds the keys handed over to `as` under a label (a run, or one look at an off-site). */
-export function keysFolder(user: string, label: string): string {
-  return `/dev/shm/permafrost_${user}_${label}`;
+/**
+ * The folder that holds the keys handed over to a user of a host.
+ *
+ * @param of which Permafrost (its folder on that host), and whose keys: those of an instance's run, or of one look at an
+ *   off-site. No part may hold an underscore, so that one instance's folders are told from another's.
+ */
+export function keysFolder(user: string, of: { folder: string; instance: string; run: string }): string {
+  const permafrost = createHash('sha256').update(of.folder).digest('hex').slice(0, 8);
+  return `${memory}/permafrost_${user}_${permafrost}_${of.instance}_${of.run}`;
 }
+
+/** Files in it are in memory; a power cut empties it by itself. */
+const memory = '/dev/shm';
 
 /** Puts key files into a private folder of `as` on a host. Safe to run again. */
 export async function handOverKeys(
@@ -78,14 +87,14 @@ export async function withKeys<T>(
   files: ReadonlyMap<string, Buffer | string>,
   use: (folder: string) => Promise<T>,
 ): Promise<T> {
-  const { user } = await host.facts();
+  const { user, folder: own } = await host.facts();
   const unique = randomBytes(6).toString('hex');
-  const mine = keysFolder(user, 'read');
-  if (instance === null) await host.run(['sh', '-c', sweepDeadReaders, 'sh', mine]);
+  const readers = `${memory}/permafrost_${user}_read`;
+  if (instance === null) await host.run(['sh', '-c', sweepDeadReaders, 'sh', readers]);
   const folder =
     instance === null
-      ? `${mine}.${String(process.pid)}.${unique}`
-      : keysFolder(user, `${instance}_read-${unique}`);
+      ? `${readers}.${String(process.pid)}.${unique}`
+      : keysFolder(user, { folder: own, instance, run: `read-${unique}` });
   try {
     await handOverKeys(host, 'login', folder, files);
     return await use(folder);
