@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 /**
  * Four kinds of tests, cheapest first; each is a folder of `test/`.
- * Two cores: the kinds that start real services run one file at a time.
+ * Two cores: no more than two files run at once, and whole hosts one after the other.
  */
 export default defineConfig({
   test: {
@@ -10,6 +10,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          maxWorkers: 2,
           include: ['test/unit/**/*.test.ts'],
           testTimeout: 30_000,
           sequence: { groupOrder: 0 },
@@ -29,9 +30,9 @@ export default defineConfig({
           name: 'integration',
           sequence: { groupOrder: 2 },
           include: ['test/integration/**/*.test.ts'],
-          testTimeout: 120_000,
-          hookTimeout: 180_000,
-          fileParallelism: false,
+          testTimeout: 180_000,
+          hookTimeout: 240_000,
+          maxWorkers: 2,
         },
       },
       {

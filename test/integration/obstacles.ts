@@ -1,0 +1,43 @@
+import { readFile } from 'node:fs/promises';
+import type { SampleInstance } from '../../sample/instance.js';
+import { until } from './installation.js';
+
+/** Real things that keep a run where it is, or make a step of it fail; each is taken back by what it returns. */
+
+/** So slow a save that it outlasts every test: Redis sleeps this many microseconds before each key. */
+const slowSave = '5000000';
+
+/**
+ * Holds a run in its quiesce window: a save of Redis's own is under way and does not end, so that the moment's save
+ * cannot begin. Let go of, the run goes on.
+ */
+export async function holdTheWindow(sample: SampleInstance): Promise<() => Promise<void>> {
+  const { redis } = sample.servers;
+  const letGo = await holdTheCapture(sample);
+  await redis.command('BGSAVE');
+  return letGo;
+}
+
+/** Holds a run in its capture: the moment's save begins at once and does not end. */
+export async function holdTheCapture({ servers: { redis } }: SampleInstance): Promise<() => Promise<void>> {
+  await redis.command('CONFIG', 'SET', 'rdb-key-save-delay', slowSave);
+  return async () => {
+    await redis.command('CONFIG', 'SET', 'rdb-key-save-delay', '0');
+    const info = await redis.command('INFO');
+    const pid = /process_id:(\d+)/.exec(info)?.[1] ?? '';
+    const children = (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim().split(' ');
+    // How Redis itself ends a save that is no longer wanted: it does not count as a failed one.
+    for (const child of children) if (child !== '') process.kill(Number(child), 'SIGUSR1');
+    await until('the save has ended', async () =>
+      (await redis.command('INFO', 'persistence')).includes('rdb_bgsave_in_progress:0'),
+    );
+  };
+}
+
+/** Makes the step in the quiesce window fail that has Redis save: it is not allowed to. */
+export async function forbidSaves({ servers: { redis } }: SampleInstance): Promise<() => Promise<void>> {
+  await redis.command('ACL', 'SETUSER', 'default', '-bgsave');
+  return async () => {
+    await redis.command('ACL', 'SETUSER', 'default', '+bgsave');
+  };
+}
