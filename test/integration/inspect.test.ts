@@ -4,9 +4,9 @@ import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { type SampleInstance, startSampleInstance } from '../../sample/instance.js';
-import { type InstanceConfig } from '../../src/config/configuration.js';
+import type { InstanceConfig } from '../../src/config/configuration.js';
 import { parseConfiguration } from '../../src/config/load.js';
-import { type Host } from '../../src/hosts/host.js';
+import type { Host } from '../../src/hosts/host.js';
 import { openHost } from '../../src/hosts/open.js';
 import {
   databaseAccess,

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type Host } from '../../src/hosts/host.js';
+import type { Host } from '../../src/hosts/host.js';
 import { localHost } from '../../src/hosts/local.js';
 import { provideTool, toolPath } from '../../src/hosts/tools.js';
 
