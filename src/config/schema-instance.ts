@@ -82,11 +82,9 @@ const mastodon = strict({
 
 const database = strict({
   format: z.literal('custom').default('custom'),
-  jobs: integer(1, 32)
-    .default(2)
-    .meta({
-      description: 'Tables restored side by side; a dump is one stream, which the media index runs beside.',
-    }),
+  jobs: integer(1, 32).default(2).meta({
+    description: 'Tables restored side by side; a dump is one stream, which the media index runs beside.',
+  }),
   lockWaitTimeout: duration('10s', { min: '1s' }).prefault('10s'),
   host: z
     .string()

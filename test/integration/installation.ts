@@ -124,6 +124,7 @@ async function build(
   const folder = await mkdtemp(join(tmpdir(), `permafrost-${name}-`));
   undo.push(() => rm(folder, { recursive: true, force: true }));
   await chmod(folder, 0o755); // PostgreSQL and Redis of the sample run as users of their own
+  undo.push(() => forgetKeys(domain)); // of a run that a failed test has cut off
   const sample = await startSampleInstance({
     ...{ folder: join(folder, 'sample'), domain, seed: seed ?? name },
     size: { accounts: 30, statuses: 60, media: 12, mediaBytes: 4_000, ...size },
@@ -197,6 +198,13 @@ async function build(
       ];
     },
   };
+}
+
+async function forgetKeys(domain: string): Promise<void> {
+  const keys = (await readdir('/dev/shm')).filter(
+    (name) => name.startsWith('permafrost') && name.includes(`_${domain}_`),
+  );
+  for (const name of keys) await rm(join('/dev/shm', name), { recursive: true, force: true });
 }
 
 async function defaultSettings(

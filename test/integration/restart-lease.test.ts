@@ -30,9 +30,12 @@ beforeEach(() => {
   host = localHost({ folder: join(folder, 'host') });
 });
 afterEach(async () => {
-  await releaseLease(host, name, 'any');
-  await host.close();
-  rmSync(folder, { recursive: true, force: true });
+  try {
+    await releaseLease(host, name, 'any');
+  } finally {
+    await host.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 const runs = () => existsSync(service);
