@@ -58,7 +58,7 @@ export function mediaActivities(ground: Ground) {
         throw refuse(`${instance.domain} has no media on ${host.name}`, 'leave media out with --only', host);
       const spool = await spoolOf(host, instance, run);
       report({ subject: 'media' });
-      const work = `${spool.media.folder}/work`;
+      const work = `${spool.media.folder}/scan`;
       const expected = await expectedFiles(host, instance, run, spool);
       const script = `${work}/media-index.pl`;
       await put(host, spool, script, mediaIndexScript);
@@ -122,7 +122,7 @@ async function expectedFiles(
   const listed = `${spool.facts}/media.expected`;
   await queryToFile(host, instance, run, spool, 'list-media', sql, listed);
   if (spool.media.as === 'login') return listed;
-  const path = `${spool.media.folder}/work/media.expected`;
+  const path = `${spool.media.folder}/scan/media.expected`;
   const receive = await host.argvAs(['sh', '-c', 'umask 077; cat > "$1"', 'sh', path], spool.media.as);
   await host.run(['sh', '-c', 'file=$1; shift; exec "$@" < "$file"', 'sh', listed, ...receive], {
     timeoutMs: 600_000,
@@ -133,7 +133,7 @@ async function expectedFiles(
 /** Puts the index where the off-sites take it from. */
 async function publishIndex(host: Host, spool: Spool): Promise<z.infer<typeof entryFacts>> {
   const script =
-    'set -e; mv -- "$1/work/$2" "$1/index/$2"; sha256sum < "$1/index/$2" | cut -d " " -f 1; stat -c %s -- "$1/index/$2"';
+    'set -e; mv -- "$1/scan/$2" "$1/index/$2"; sha256sum < "$1/index/$2" | cut -d " " -f 1; stat -c %s -- "$1/index/$2"';
   const { stdout } = await host.run(['sh', '-c', script, 'sh', spool.media.folder, mediaIndexFiles.index], {
     as: spool.media.as,
     timeoutMs: 600_000,
@@ -156,7 +156,7 @@ async function classifyMissing(
 ): Promise<Missing> {
   const paths: string[] = [];
   const stream = await host.stream(
-    ['head', '-n', String(namedMissing), `${spool.media.folder}/work/${mediaIndexFiles.missing}`],
+    ['head', '-n', String(namedMissing), `${spool.media.folder}/scan/${mediaIndexFiles.missing}`],
     {
       as: spool.media.as,
     },

@@ -85,7 +85,7 @@ async function makeSpool(host: Host, spool: Spool, run: RunRef): Promise<void> {
   const folders = ['facts', 'database', 'secrets', 'redis'].map((name) => `${spool.folder}/${name}`);
   await host.run(['mkdir', '-p', '-m', '700', spool.folder, ...folders, spool.cache.login]);
   await host.putFile(`${spool.folder}/run`, run.backup, 0o600);
-  const media = ['', '/work', '/index', '/cache'].map((name) => `${spool.media.folder}${name}`);
+  const media = ['', '/scan', '/index', '/cache'].map((name) => `${spool.media.folder}${name}`);
   await host.run(
     ['sh', '-c', 'umask 077; mkdir -p -- "$@" && test -O "$1" && chmod 700 -- "$1"', 'sh', ...media],
     {
@@ -124,7 +124,7 @@ async function sweep(
   if (whose === 'all' || mine.stdout !== run.backup) {
     await host.run(['rm', '-rf', '--', spool.folder], { timeoutMs: 600_000 });
     if (spool.media.as !== 'login') {
-      const folders = ['work', 'index', 'scratch'].map((name) => `${spool.media.folder}/${name}`);
+      const folders = ['scan', 'index', 'scratch'].map((name) => `${spool.media.folder}/${name}`);
       await host.run(['rm', '-rf', '--', ...folders], { as: spool.media.as, timeoutMs: 600_000 });
     }
   }

@@ -43,8 +43,8 @@ export function redisActivities(ground: Ground) {
      */
     saveRedis: activity(z.strictObject({ run: runInput }), async ({ run }) => {
       const { host, instance } = await ground.inspect(run.instance, run.backup);
-      await forkSave(host, instance);
       const savedAt = new Date((await serverSeconds(host, instance)) * 1000).toISOString();
+      await forkSave(host, instance);
       const counts = await countKeys(host, instance);
       await writeFacts(host, await spoolOf(host, instance, run), 'redis-saved', { savedAt, ...counts });
       return { savedAt };
@@ -56,7 +56,12 @@ export function redisActivities(ground: Ground) {
       const spool = await spoolOf(host, instance, run);
       const saved = await needFacts(host, spool, 'redis-saved', savedFacts);
       report({ subject: 'redis' });
-      const lastSave = await saveFinished(host, instance);
+      let lastSave = await saveFinished(host, instance);
+      const lost = lastSave * 1000 < Date.parse(saved.savedAt); // Redis was restarted, or its save called off
+      if (lost) {
+        await forkSave(host, instance);
+        lastSave = await saveFinished(host, instance);
+      }
       const entry = await captureOutput(
         host,
         run,
@@ -64,7 +69,7 @@ export function redisActivities(ground: Ground) {
         `${spool.folder}/redis/dump.rdb`,
         await readDump(host, instance),
       );
-      const newer = lastSave !== (await saveFinished(host, instance));
+      const newer = lost || lastSave !== (await saveFinished(host, instance));
       const checked = await checkDump(host, `${spool.folder}/redis/dump.rdb`);
       await writeFacts(host, spool, 'redis', { ...saved, aof: instance.redis.aof, entry, checked, newer });
       return { bytes: entry.bytes, checked };

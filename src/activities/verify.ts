@@ -170,7 +170,7 @@ async function tonight(
   const pickOld = pickForVerify(facts.ordinal, share.old);
   if (facts.newFiles === facts.files || facts.newFiles > tooManyNew) return pickNew;
   const paths = new Set<string>();
-  const stream = await host.stream(['cat', '--', `${spool.media.folder}/work/${mediaIndexFiles.new}`], {
+  const stream = await host.stream(['cat', '--', `${spool.media.folder}/scan/${mediaIndexFiles.new}`], {
     as: spool.media.as,
   });
   for await (const record of readMediaIndex(stream.stdout, emptyHeader())) paths.add(record.path);
