@@ -132,6 +132,7 @@ others() {
 left() {
   local i
   for i in {1..20}; do others || return 1; sleep 0.05; done
+  return 0   # whatever became of the last sleep: it may have been ended with the job
 }
 # Again, should somebody who ends the job have ended this clean-up too: what hides from everybody else falls to us.
 for _ in {1..5}; do
