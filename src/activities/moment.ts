@@ -26,12 +26,12 @@ export const momentFacts = z.object({
   quiesced: z.boolean(),
 });
 
-/** Seconds after which a holder that everybody has forgotten ends by itself. */
+/** Seconds after which a holder that everybody has forgotten ends by itself; at once when its run's keys are gone. */
 const longestHoldSeconds = 24 * 3600;
 
 function holdScript(keys: string): string {
   const wait = (file: string) =>
-    `\\! i=0; while [ ! -e ${keys}/${file} ] && [ $i -lt ${String(longestHoldSeconds * 20)} ]; do sleep 0.05; i=$((i+1)); done`;
+    `\\! i=0; while [ -d ${keys} ] && [ ! -e ${keys}/${file} ] && [ $i -lt ${String(longestHoldSeconds * 20)} ]; do sleep 0.05; i=$((i+1)); done`;
   return `\\set ON_ERROR_STOP on
 SET idle_in_transaction_session_timeout = 0; SET statement_timeout = 0; SET lock_timeout = '5s';
 ${wait('go')}
