@@ -9,6 +9,7 @@ const sources = [
   'src',
   'scripts',
   'sample',
+  'bench',
   'package.json',
   'package-lock.json',
   'tsconfig.json',
