@@ -4,6 +4,11 @@ import { Failure } from '../errors.js';
 import type { Host, JobOptions, JobStatus } from '../hosts/host.js';
 import { cancellation, isOverForGood, report, sleep } from './activity.js';
 
+/** A job is asked again after this share of the time it has run, so that its end is noticed 5 % late at most. */
+const waitShare = 0.05;
+const leastWaitMs = 50;
+const mostWaitMs = 1_000;
+
 export interface FollowedJob {
   readonly exitCode: number;
   readonly stdoutTail: string;
@@ -46,7 +51,7 @@ export async function followJob(
   const { okCodes = [0], ...jobOptions } = options;
   const job = await host.startJob(id, argv, jobOptions);
   try {
-    for (let waitMs = 50; ; waitMs = Math.min(waitMs * 1.5, 1_000)) {
+    for (;;) {
       const status = await job.status();
       if (status.state === 'absent')
         throw new Failure('JobLost', `the job ${id} is gone from ${host.name}`, { host: host.name });
@@ -67,7 +72,7 @@ export async function followJob(
           { host: host.name, next: 'see its message; it is tried again' },
         );
       }
-      await sleep(waitMs);
+      await sleep(Math.min(Math.max(leastWaitMs, status.elapsedMs * waitShare), mostWaitMs));
     }
   } catch (error) {
     if (cancellation().aborted && isOverForGood()) await job.cancel();

@@ -5,6 +5,7 @@ import { retain } from '../backups/retention.js';
 import { Failure } from '../errors.js';
 import type { Host } from '../hosts/host.js';
 import { provideTool } from '../hosts/tools.js';
+import type { PartName } from '../backups/parts.js';
 import { notYet, offsiteOf, withOffsite } from '../offsite/read.js';
 import type { FollowJob, Offsite, StoredPartRef } from '../offsite/offsite.js';
 import { resticOffsite } from '../offsite/restic.js';
@@ -95,7 +96,8 @@ export function offsiteActivities(ground: Ground) {
     pruneOffsite: activity(copyInput, async ({ run, offsite }) => {
       const { config, host } = await ground.inspect(run.instance, run.backup);
       const place = await openForRun(ground, run, offsite, false);
-      const sealed = (await place.list()).map((stored) => stored.backup);
+      const [stored, unsealed] = await Promise.all([place.list(), place.listUnsealed()]);
+      const sealed = stored.map(({ backup }) => backup);
       if (!sealed.includes(run.backup)) {
         throw new Failure('Refused', `${run.backup} is not sealed on ${offsite}: nothing is removed there`, {
           next: 'retention is applied after the next sealed backup',
@@ -104,7 +106,7 @@ export function offsiteActivities(ground: Ground) {
       const decisions = retain(sealed, config.retention, config.schedule.backup?.timezone);
       const gone = decisions.filter((decision) => !decision.keep).map((decision) => decision.backup);
       // This run holds the instance, so whatever began before it and was not sealed never will be.
-      const dead = (await place.listUnsealed()).filter((backup) => backup < run.backup);
+      const dead = unsealed.filter((backup) => backup < run.backup);
       await place.remove([...gone, ...dead], follower(host, run, `${offsite}-prune`));
       return { removed: gone.length, kept: sealed.length - gone.length };
     }),
@@ -174,9 +176,9 @@ export async function storedParts(
   host: Host,
   spool: Spool,
   offsite: string,
-  parts: readonly string[],
-): Promise<Map<string, { ref: StoredPartRef; bytesAdded: number }>> {
-  const stored = new Map<string, { ref: StoredPartRef; bytesAdded: number }>();
+  parts: readonly PartName[],
+): Promise<Map<PartName, { ref: StoredPartRef; bytesAdded: number }>> {
+  const stored = new Map<PartName, { ref: StoredPartRef; bytesAdded: number }>();
   for (const part of parts) {
     const { ref, bytesAdded } = await needFacts(host, spool, `stored-${offsite}-${part}`, storedFacts);
     const { snapshot, root, index } = ref;

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { activityInfo } from '@temporalio/activity';
 import { z } from 'zod';
 import type { Manifest, ManifestPart } from '../backups/manifest.js';
 import { partNames, quiesceModes } from '../backups/parts.js';
@@ -91,7 +92,7 @@ export function sealActivities(ground: Ground) {
         warnings: [...input.warnings, ...described.warnings],
       };
       const place = await openForRun(ground, run, offsite, false);
-      const bytesAdded = manifest.copy.bytesAdded + (await place.seal(manifest));
+      const bytesAdded = manifest.copy.bytesAdded + (await place.seal(manifest, activityInfo().attempt > 1));
       await writeFacts(host, spool, `sealed-${offsite}`, { sealedAt: manifest.sealedAt });
       return {
         bytesAdded,

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { emptyHeader, type MediaRecord, readMediaIndex } from '../backups/media-index.js';
 import type { PartName } from '../backups/parts.js';
-import { pickForVerify } from '../backups/verify-sample.js';
+import { pickForVerify, verifyFolder } from '../backups/verify-sample.js';
 import { Failure } from '../errors.js';
 import type { Host, HostStream } from '../hosts/host.js';
 import type { Instance } from '../mastodon/inspect.js';
@@ -44,8 +44,8 @@ const tooManyNew = 200_000;
 /** Findings up to this many are checked against the source; more are no users deleting files. */
 const sourceChecks = 1_000;
 
-/** Picked files up to this many are fetched one by one; more are cheaper to read with everything else. */
-const fetchAtMost = 2_000;
+/** Folders that are fetched by name; for more, an off-site takes longer to find them than to give everything. */
+const mostFolders = 2_000;
 
 /**
  * Reads a copy back and compares it with what was captured on the host.
@@ -55,22 +55,30 @@ const fetchAtMost = 2_000;
 export async function verifyCopy(verification: Verification): Promise<Checked> {
   const { copy, host, spool, parts } = verification;
   const stored = await storedParts(host, spool, copy.name, parts);
-  const checked: Checked = { files: 0, bytes: 0 };
+  const media = parts.includes('media') ? stored.get('media')?.ref : undefined;
+  const checked = new Tally(copy.name, media === undefined ? 1 : 2);
   const findings: Finding[] = [];
-  for (const part of parts) {
-    const ref = stored.get(part)?.ref;
-    if (ref === undefined) continue;
-    for (const entry of await capturedEntries(host, spool, part)) {
-      report({ subject: `${part} from ${copy.name}`, bytes: checked.bytes });
-      const read = await hashOf(await copy.readEntry(ref, entry.path), (bytes) => {
-        report({ bytes: checked.bytes + bytes });
-      });
+  const small = async () => {
+    const entries = await Promise.all(
+      [...stored].map(async ([part, { ref }]) =>
+        (await capturedEntries(host, spool, part)).map((entry) => ({ part, ref, entry })),
+      ),
+    ).then((each) => each.flat());
+    checked.expect({
+      files: entries.length,
+      bytes: entries.reduce((sum, { entry }) => sum + entry.bytes, 0),
+    });
+    for (const { part, ref, entry } of entries) {
+      const read = await hashOf(await copy.readEntry(ref, entry.path), checked);
       if (read.sha256 !== entry.sha256) findings.push({ part, path: entry.path, problem: read.problem });
-      checked.files += 1;
-      checked.bytes += read.bytes;
     }
-    if (part === 'media') await verifyMedia(verification, ref, checked, findings);
-  }
+  };
+  const both = [
+    small(),
+    ...(media === undefined ? [] : [verifyMedia(verification, media, checked, findings)]),
+  ];
+  await Promise.allSettled(both);
+  await Promise.all(both);
   if (findings.length > 0) {
     const named = findings
       .slice(0, namedFindings)
@@ -85,25 +93,49 @@ export async function verifyCopy(verification: Verification): Promise<Checked> {
       },
     );
   }
-  return checked;
+  return checked.total();
 }
 
-async function hashOf(
-  stream: HostStream,
-  progress: (bytes: number) => void,
-): Promise<{ sha256: string; bytes: number; problem: string }> {
+/** What was read back so far, told as it comes; how much it will be, once all lanes have said what they will read. */
+class Tally {
+  readonly #read: Checked = { files: 0, bytes: 0 };
+  readonly #expected: Checked = { files: 0, bytes: 0 };
+
+  constructor(
+    private readonly offsite: string,
+    private lanes: number,
+  ) {}
+
+  expect({ files, bytes }: Checked): void {
+    this.lanes -= 1;
+    this.#expected.files += files;
+    this.#expected.bytes += bytes;
+    this.add({});
+  }
+
+  add({ files = 0, bytes = 0 }: Partial<Checked>): void {
+    this.#read.files += files;
+    this.#read.bytes += bytes;
+    const { files: totalFiles, bytes: totalBytes } = this.#expected;
+    report({ subject: this.offsite, ...this.total(), ...(this.lanes > 0 ? {} : { totalFiles, totalBytes }) });
+  }
+
+  total(): Checked {
+    return { files: this.#read.files, bytes: Math.round(this.#read.bytes) };
+  }
+}
+
+async function hashOf(stream: HostStream, checked: Tally): Promise<{ sha256: string; problem: string }> {
   const hash = createHash('sha256');
-  let bytes = 0;
   for await (const chunk of stream.stdout as AsyncIterable<Buffer>) {
     hash.update(chunk);
-    bytes += chunk.length;
-    progress(bytes);
+    checked.add({ bytes: chunk.length });
   }
   const { exitCode, stderr } = await stream.completed;
-  if (exitCode === 0) return { sha256: hash.digest('hex'), bytes, problem: 'came back changed' };
+  checked.add({ files: 1 });
+  if (exitCode === 0) return { sha256: hash.digest('hex'), problem: 'came back changed' };
   return {
     sha256: '',
-    bytes,
     problem: `could not be read (${stderr.trim().split('\n').at(-1)?.slice(0, 200) ?? ''})`,
   };
 }
@@ -115,7 +147,7 @@ async function hashOf(
 async function verifyMedia(
   verification: Verification,
   ref: StoredPartRef,
-  checked: Checked,
+  checked: Tally,
   findings: Finding[],
 ): Promise<void> {
   const { copy, host, spool, share, scratch } = verification;
@@ -123,43 +155,41 @@ async function verifyMedia(
   const pick = await tonight(host, spool, facts, share);
   const sizes = new Ledger();
   const contents = new Ledger();
-  const few: string[] = [];
-  let files = 0;
-  let bytes = 0;
+  const picked = { files: 0, bytes: 0 };
+  const folders = new Set<string>();
   for await (const record of indexOnHost(host, spool)) {
     sizes.add(record.path, String(record.size));
     if (!pick(record.path)) continue;
     contents.add(record.path, record.sha256);
-    files += 1;
-    bytes += record.size;
-    if (files <= fetchAtMost) few.push(record.path);
+    picked.files += 1;
+    picked.bytes += record.size;
+    if (folders.size <= mostFolders) folders.add(verifyFolder(record.path) || record.path);
   }
-  for await (const file of copy.listMedia(ref)) sizes.take(file.path, String(file.size));
-  const suspects = sizes.balanced() ? [] : await nameDifferences(verification, ref);
-
-  const total = { totalFiles: checked.files + files, totalBytes: checked.bytes + bytes };
-  report({ subject: `media from ${copy.name}`, ...total });
-  const wanted = files > fetchAtMost || bytes > facts.bytes / 2 ? 'all' : few;
+  checked.expect(picked);
+  const wanted = folders.size > mostFolders || picked.bytes > facts.bytes / 2 ? 'all' : [...folders];
   const readPicked = async function* () {
     for await (const file of copy.readMedia(ref, wanted, scratch)) if (pick(file.path)) yield file;
   };
-  let read = 0;
-  for await (const file of readPicked()) {
-    contents.take(file.path, file.sha256);
-    read += 1;
-    report({
-      files: checked.files + read,
-      bytes: checked.bytes + Math.round((bytes * read) / files),
-      ...total,
-    });
-  }
+  const comparing = [
+    (async () => {
+      for await (const file of copy.listMedia(ref)) sizes.take(file.path, String(file.size));
+    })(),
+    (async () => {
+      const bytesOfEach = picked.bytes / Math.max(1, picked.files); // sizes are not told; the sum comes out right
+      for await (const file of readPicked()) {
+        contents.take(file.path, file.sha256);
+        checked.add({ files: 1, bytes: bytesOfEach });
+      }
+    })(),
+  ];
+  await Promise.allSettled(comparing);
+  await Promise.all(comparing);
+  const suspects = sizes.balanced() ? [] : await nameDifferences(verification, ref);
   if (!contents.balanced()) suspects.push(...(await nameChanges(verification, pick, readPicked())));
   findings.push(...(await withoutChangesAtTheSource(verification, facts.root, suspects)));
-  checked.files += files;
-  checked.bytes += bytes;
 }
 
-/** Which files this night reads back. */
+/** Which files this night reads back: of the new ones by file, of the old ones by folder. */
 async function tonight(
   host: Host,
   spool: Spool,
@@ -175,7 +205,7 @@ async function tonight(
   });
   for await (const record of readMediaIndex(stream.stdout, emptyHeader())) paths.add(record.path);
   await stream.completed;
-  return (path) => (paths.has(path) ? pickNew(path) : pickOld(path));
+  return (path) => (paths.has(path) ? pickNew(path) : pickOld(verifyFolder(path)));
 }
 
 /** The index as it was captured. */

@@ -26,8 +26,12 @@ export interface Offsite {
   /** Copies a captured part there. Safe to run again: what has arrived is not sent twice. */
   put(part: CapturedPart, follow: FollowJob): Promise<StoredPart>;
 
-  /** Writes the manifest, the last act: from here on the backup exists. Returns the bytes that were added. */
-  seal(manifest: Manifest): Promise<number>;
+  /**
+   * Writes the manifest, the last act: from here on the backup exists. Returns the bytes that were added.
+   *
+   * @param again an earlier attempt may have left something.
+   */
+  seal(manifest: Manifest, again: boolean): Promise<number>;
 
   /** The sealed backups of the instance, newest first. */
   list(): Promise<StoredBackup[]>;
@@ -44,7 +48,10 @@ export interface Offsite {
   /** What the off-site knows of the media of a backup, without reading their bytes. */
   listMedia(part: StoredPartRef): AsyncIterable<StoredFile>;
 
-  /** The media of a backup read back, `all` or the named ones, each with the hash of what came back. */
+  /**
+   * The media of a backup read back, `all` or the named files and folders, each with the hash of what came back; more
+   * than was asked for may come.
+   */
   readMedia(part: StoredPartRef, paths: 'all' | readonly string[], scratch: string): AsyncIterable<ReadFile>;
 
   /** Removes these backups, the manifest first, and gives the space back. */

@@ -224,8 +224,8 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
       };
     },
 
-    async seal(manifest) {
-      const stale = await snapshots(`backup=${manifest.backup}`, 'part=manifest');
+    async seal(manifest, again) {
+      const stale = again ? await snapshots(`backup=${manifest.backup}`, 'part=manifest') : [];
       const said = await run(
         [
           ...['backup', '--stdin', '--stdin-filename', manifestFile, '--host', domain],

@@ -1,9 +1,10 @@
-import { CancellationScope, proxyActivities } from '@temporalio/workflow';
+import { proxyActivities } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.js';
 import type { PartName } from '../backups/parts.js';
 import { isOfType } from './failures.js';
 import * as policies from './policies.js';
 import type { RunState } from './run-state.js';
+import { together } from './together.js';
 
 const standstill = proxyActivities<Activities>(policies.standstill);
 const capturing = proxyActivities<Activities>(policies.capture);
@@ -73,19 +74,4 @@ async function captureMedia(state: RunState): Promise<void> {
     );
   }
   state.detail('capture', `${String(media.files)} media files, ${String(media.newFiles)} of them new`);
-}
-
-/** Side by side; when one fails the others are cancelled, and all have ended before the failure goes on. */
-async function together(steps: readonly (() => Promise<unknown>)[]): Promise<void> {
-  const scope = new CancellationScope();
-  await scope.run(async () => {
-    const running = steps.map((step) => step());
-    try {
-      await Promise.all(running);
-    } catch (error) {
-      scope.cancel();
-      await Promise.allSettled(running);
-      throw error;
-    }
-  });
 }

@@ -1,10 +1,11 @@
-import { isCancellation, log, proxyActivities } from '@temporalio/workflow';
+import { isCancellation, log, patched, proxyActivities } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.js';
 import type { PartName } from '../backups/parts.js';
 import type { BackupPlan } from '../backups/report.js';
 import { reportOf } from './failures.js';
 import * as policies from './policies.js';
 import type { RunState } from './run-state.js';
+import { together } from './together.js';
 
 /** @param summary what it does to which off-site, as Temporal's UI shows it beside the step's name. */
 const transferring = (summary: string) => proxyActivities<Activities>({ ...policies.transfer, summary });
@@ -28,8 +29,8 @@ async function deliverTo(state: RunState, plan: BackupPlan, name: string, parts:
   if (offsite === undefined) return;
   try {
     offsite.state = 'uploading';
-    await state.inPhase('upload', async () => {
-      for (const part of parts) {
+    const upload = async (lane: readonly PartName[]) => {
+      for (const part of lane) {
         const { bytesAdded } = await transferring(`${part} to ${name}`).uploadPart({
           run,
           offsite: name,
@@ -37,7 +38,8 @@ async function deliverTo(state: RunState, plan: BackupPlan, name: string, parts:
         });
         offsite.bytesAdded += bytesAdded;
       }
-    });
+    };
+    await state.inPhase('upload', () => together(lanesOf(parts).map((lane) => () => upload(lane))));
     offsite.state = 'verifying';
     offsite.checked = await state.inPhase('verify', () =>
       transferring(`${name} read back`).verifyCopy({ run, offsite: name, parts }),
@@ -57,6 +59,13 @@ async function deliverTo(state: RunState, plan: BackupPlan, name: string, parts:
     offsite.error = reportOf(error);
     state.warnings.push(`${name} was not filled: ${offsite.error.message}`.slice(0, 1000));
   }
+}
+
+/** The media beside the small parts: walking a large tree and compressing a dump keep different things busy. */
+function lanesOf(parts: PartName[]): PartName[][] {
+  if (!patched('media-beside-the-small-parts')) return [parts];
+  const lanes = [parts.filter((part) => part === 'media'), parts.filter((part) => part !== 'media')];
+  return lanes.filter((lane) => lane.length > 0);
 }
 
 function sealing(state: RunState, plan: BackupPlan, offsite: string, parts: PartName[]) {
