@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { verifyFolder } from '../../../src/backups/verify-sample.js';
 import type { ResticConfig } from '../../../src/config/configuration.js';
 import type { Host } from '../../../src/hosts/host.js';
 import { localHost } from '../../../src/hosts/local.js';
@@ -120,7 +121,9 @@ describe('a restic off-site', () => {
       const listed: string[] = [];
       for await (const file of offsite.listMedia(stored.ref)) listed.push(file.path);
       expect(listed.sort()).toEqual([...names].sort());
-      for (const wanted of ['all', names] as const) {
+      const folders = [...new Set(names.map((name) => verifyFolder(name) || name))];
+      expect(folders.length).toBeLessThan(names.length);
+      for (const wanted of ['all', names, folders] as const) {
         const read = new Map<string, string>();
         for await (const file of offsite.readMedia(stored.ref, wanted, join(folder, 'scratch')))
           read.set(file.path, file.sha256);

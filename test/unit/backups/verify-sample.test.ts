@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { nightsToReadAll, pickForVerify } from '../../../src/backups/verify-sample.js';
+import { nightsToReadAll, pickForVerify, verifyFolder } from '../../../src/backups/verify-sample.js';
 
 const fraction = fc.oneof(
   fc.constantFrom(0.05, 0.1, 0.25, 1 / 3, 0.5, 1),
@@ -35,4 +35,12 @@ describe('the share of old files that a night reads back', () => {
     expect(nightsToReadAll(0.05)).toBe(20);
     expect(() => nightsToReadAll(1.5)).toThrow(RangeError);
   });
+});
+
+it('old files are read back with their folder: some hours of uploads, or a thousand small ids', () => {
+  const media = 'media_attachments/files/116/543';
+  expect(verifyFolder(`${media}/210/987/654/321/original/0123456789abcdef.png`)).toBe(media);
+  expect(verifyFolder('accounts/avatars/000/001/234/original/a.png')).toBe('accounts/avatars/000/001');
+  expect(verifyFolder('site_uploads/files/a.png')).toBe('site_uploads/files');
+  expect(verifyFolder('robots.txt')).toBe('');
 });
