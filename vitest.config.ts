@@ -1,11 +1,13 @@
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './test/longest-first.js';
 
 /**
- * Four kinds of tests, cheapest first; each is a folder of `test/`.
- * Two cores: no more than two files run at once.
+ * Four kinds of tests, cheapest first; each is a folder of `test/`. Those with real services wait for half of their time,
+ * so three files at once keep two cores busy.
  */
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         test: {
@@ -34,17 +36,18 @@ export default defineConfig({
           exclude: process.env['PERMAFROST_RECORD'] === '1' ? [] : ['**/record-histories.test.ts'],
           testTimeout: 180_000,
           hookTimeout: 240_000,
-          maxWorkers: 2,
+          maxWorkers: 3,
         },
       },
       {
         test: {
           name: 'e2e',
+          globalSetup: ['test/e2e/build-testbed.ts'],
           sequence: { groupOrder: 2 },
           include: ['test/e2e/**/*.test.ts'],
           testTimeout: 300_000,
           hookTimeout: 600_000,
-          maxWorkers: 2,
+          maxWorkers: 3,
         },
       },
     ],

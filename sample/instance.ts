@@ -1,4 +1,5 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { Failure } from '../src/errors.js';
@@ -20,6 +21,7 @@ export interface SampleInstanceOptions {
   readonly size?: Partial<SampleSize>;
   readonly seed?: string;
   readonly redis?: { readonly appendonly?: boolean; readonly password?: string };
+  readonly postgres?: { readonly settings?: Readonly<Record<string, string>> };
 }
 
 export interface SampleInstance {
@@ -59,7 +61,10 @@ export interface SampleInstance {
 const database = 'mastodon_sample';
 const user = 'mastodon';
 
-/** Starts a seeded sample instance, healthy when this returns. What was started ends with this process. */
+/**
+ * Starts a seeded sample instance, healthy when this returns. What was started ends with this process. One that was
+ * made in this folder before, with the same seed, is opened again as it was left.
+ */
 export async function startSampleInstance(options: SampleInstanceOptions): Promise<SampleInstance> {
   const { folder } = options;
   await mkdir(folder, { recursive: true, mode: 0o755 });
@@ -71,17 +76,21 @@ export async function startSampleInstance(options: SampleInstanceOptions): Promi
   };
   try {
     const data = makeSample(options);
+    const root = join(folder, 'live');
+    const isThere = existsSync(join(root, '.env.production'));
     const random = new Random(`${data.seed}/passwords`);
     const password = `${random.base32(20)}#${random.base32(4)}`;
     const redisPassword = options.redis?.password ?? random.base32(24);
 
-    const postgres = await startPostgres({ folder: join(folder, 'postgresql') });
+    const postgres = await startPostgres({ folder: join(folder, 'postgresql'), ...options.postgres });
     cleanups.push(() => postgres.stop());
-    await postgres.sql(
-      'postgres',
-      `CREATE USER ${user} CREATEDB PASSWORD '${password}';\nCREATE DATABASE ${database} OWNER ${user} TEMPLATE template0;`,
-    );
-    await postgres.sql(database, sampleSql(data), user);
+    if (!isThere) {
+      await postgres.sql(
+        'postgres',
+        `CREATE USER ${user} CREATEDB PASSWORD '${password}';\nCREATE DATABASE ${database} OWNER ${user} TEMPLATE template0;`,
+      );
+      await postgres.sql(database, sampleSql(data), user);
+    }
 
     const redis = await startRedis({
       folder: join(folder, 'redis'),
@@ -89,14 +98,16 @@ export async function startSampleInstance(options: SampleInstanceOptions): Promi
       password: redisPassword,
     });
     cleanups.push(() => redis.stop());
-    await redis.load(data.redis);
+    if (!isThere) await redis.load(data.redis);
 
     const connections = {
       database: { host: '127.0.0.1', port: postgres.port, name: database, user, password },
       redis: { host: '127.0.0.1', port: redis.port, password: redisPassword },
     };
-    const root = join(folder, 'live');
-    await writeRoot(data, root, envFileText(data, connections));
+    const envFile = join(root, '.env.production');
+    // The ports are others each time.
+    if (isThere) await writeFile(envFile, envFileText(data, connections));
+    else await writeRoot(data, root, envFileText(data, connections));
 
     const webPort = await freePort();
     const services = commands(root, { web: webPort, streaming: await freePort() });
@@ -107,7 +118,7 @@ export async function startSampleInstance(options: SampleInstanceOptions): Promi
     return {
       domain: data.domain,
       root,
-      envFile: join(root, '.env.production'),
+      envFile,
       database: connections.database,
       redis: { ...connections.redis, dump: redis.dump },
       services,

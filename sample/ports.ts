@@ -6,8 +6,11 @@ const given = new Set<number>();
 /**
  * A loopback port that nobody listens on. Below the range from which the kernel takes ports for outgoing connections,
  * so that it is still free when a service is started again.
+ *
+ * @param preferred is taken instead when it is free.
  */
-export async function freePort(): Promise<number> {
+export async function freePort(preferred?: number): Promise<number> {
+  if (preferred !== undefined && (await isFree(preferred))) return preferred;
   for (;;) {
     const port = randomInt(15_000, 32_000);
     if (given.has(port) || !(await isFree(port))) continue;

@@ -14,6 +14,8 @@ export interface PostgresOptions {
   readonly major?: number;
   /** Default: a free one. */
   readonly port?: number;
+  /** Server settings, over the ones it has by itself: `{ shared_buffers: '1GB' }`. */
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -71,6 +73,7 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
     full_page_writes: 'off',
     shared_buffers: '32MB',
     max_connections: '60',
+    ...options.settings,
   };
   const daemon = await startDaemon({
     name: 'PostgreSQL',

@@ -8,6 +8,8 @@ export interface WriterOptions {
   readonly url: string;
   /** A file that gets one line of JSON for each acknowledged post: see `AcknowledgedPost`. Emptied first. */
   readonly log: string;
+  /** From the beginning of a post to that of the next one, in milliseconds; default 50. */
+  readonly everyMs?: number;
 }
 
 export interface AcknowledgedPost {
@@ -41,8 +43,8 @@ export interface Writer {
   stop(): Promise<WriterCounts>;
 }
 
-/** Posts about twenty times a second, every third time with a picture, and never gives up. */
-export function startWriter({ url, log }: WriterOptions): Writer {
+/** Posts without pause, every third time with a picture, and never gives up. */
+export function startWriter({ url, log, everyMs = 50 }: WriterOptions): Writer {
   const counts = { posted: 0, withMedia: 0, refused: 0, failed: 0, longestGapMs: 0 };
   let ending = false;
   let lastAck: number | undefined;
@@ -80,7 +82,7 @@ export function startWriter({ url, log }: WriterOptions): Writer {
         if (isRefused(error)) counts.refused++;
         else counts.failed++;
       });
-      await new Promise((resolve) => setTimeout(resolve, Math.max(5, 50 - (Date.now() - started))));
+      await new Promise((resolve) => setTimeout(resolve, Math.max(5, everyMs - (Date.now() - started))));
     }
   };
   const running = run();

@@ -21,6 +21,7 @@ export function backupCommand(run: Run) {
     .option('--quiesce <mode>', 'how the services are held: brief, full or none')
     .option('--only <parts>', 'these parts alone, e.g. database,secrets', commaList)
     .option('--offsite <names>', 'to these off-sites alone', commaList)
+    .option('--allow <names>', 'go on although preflight would refuse it, e.g. smaller-database', commaList)
     .option('--dry-run', 'show what would be done, and touch nothing')
     .option('--detach', 'start it, and do not follow it')
     .action(async (name: string | undefined, options: BackupOptions, command) => {
@@ -62,11 +63,12 @@ function start({ client }: TemporalClient, request: BackupRequest) {
 }
 
 /** What was asked for, as Temporal's UI shows it beside the run; how far it is stands in its current details. */
-function detailsOf({ instance, quiesce, only, offsites }: BackupRequest): string {
+function detailsOf({ instance, quiesce, only, offsites, allow }: BackupRequest): string {
   return [
     `- parts: ${only?.join(', ') ?? 'all'}`,
     `- off-sites: ${offsites?.join(', ') ?? 'those of the configuration'}`,
     `- quiesce: ${quiesce ?? 'as in the configuration'}`,
+    ...(allow === undefined ? [] : [`- allowed: ${allow.join(', ')}`]),
     '',
     `To end it safely: \`permafrost cancel ${instance}\`; do not terminate it, that skips its clean-up.`,
   ].join('\n');

@@ -21,7 +21,7 @@ async function list({ out, ...context }: Context, name: string | undefined): Pro
   for (const { domain } of instances) {
     const found = await listBackups(configuration, domain);
     backups.push(...found.backups);
-    out.complain(...problemLines(found.problems));
+    out.complain(...problemLines(found.problems, out.widthFor(out.io.stderr)));
   }
   out.result(
     backups,
@@ -29,6 +29,7 @@ async function list({ out, ...context }: Context, name: string | undefined): Pro
       backups,
       instances.map(({ domain }) => domain),
       new Date(),
+      out.widthFor(out.io.stdout),
     ),
   );
 }

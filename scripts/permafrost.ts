@@ -1,14 +1,18 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=2
 import { backupCommand } from './backup.js';
 import { cancelCommand } from './cancel.js';
 import { isMain, type Run, runScript } from './cli/command.js';
+import { completionCommand } from './completion.js';
 import { configCommand } from './config.js';
+import { doctorCommand } from './doctor.js';
+import { initCommand } from './init.js';
 import { listCommand } from './list.js';
 import { offsiteCommand } from './offsite.js';
 import { scheduleCommand } from './schedule.js';
 import { servicesCommand } from './services.js';
 import { showCommand } from './show.js';
 import { statusCommand } from './status.js';
+import { unitCommand } from './unit.js';
 import { upCommand } from './up.js';
 import { workerCommand } from './worker.js';
 
@@ -21,6 +25,8 @@ export function permafrostCommand(run: Run) {
   const verbs = [
     upCommand,
     workerCommand,
+    initCommand,
+    doctorCommand,
     backupCommand,
     listCommand,
     showCommand,
@@ -29,7 +35,9 @@ export function permafrostCommand(run: Run) {
     cancelCommand,
     servicesCommand,
     offsiteCommand,
+    unitCommand,
     configCommand,
+    completionCommand,
   ];
   for (const verb of verbs) permafrost.addCommand(verb(run));
   return permafrost;

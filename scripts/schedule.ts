@@ -61,7 +61,7 @@ async function apply({ out, ...context }: Context): Promise<void> {
 async function list({ out, ...context }: Context): Promise<void> {
   await withTemporal(await context.configuration(), async ({ client }) => {
     const schedules = await listSchedules(client);
-    out.result(schedules, schedulesText(schedules, new Date()));
+    out.result(schedules, schedulesText(schedules, new Date(), out.widthFor(out.io.stdout)));
   });
 }
 

@@ -21,7 +21,10 @@ async function status({ io, out, ...context }: Context, name: string | undefined
   const paint = out.paintFor(io.stdout);
   out.result(
     others.length === 0 ? only : all,
-    all.flatMap((one, index) => [...(index === 0 ? [] : ['']), ...statusText(one, new Date(), paint)]),
+    all.flatMap((one, index) => [
+      ...(index === 0 ? [] : ['']),
+      ...statusText(one, new Date(), paint, out.widthFor(io.stdout)),
+    ]),
   );
 }
 

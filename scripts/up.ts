@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=2
 import type { Configuration } from '../src/config/configuration.js';
 import { toolPath } from '../src/hosts/tools.js';
 import { connectClient, type TemporalClient } from '../src/temporal/connection.js';
@@ -10,8 +10,9 @@ import { nextRunText } from '../src/terminal/schedules.js';
 import { type Context, isMain, type Run, runScript } from './cli/command.js';
 import { keepWorking } from './cli/keep-working.js';
 import type { Output } from './cli/output.js';
+import { requireRoom, watchRoom } from './cli/state-disk.js';
 import { stopSignal } from './cli/stop-signal.js';
-import { uiAddress, withTemporal } from './cli/temporal.js';
+import { backupsPage, uiAddress, withTemporal } from './cli/temporal.js';
 
 type Schedules = Parameters<typeof reconcileSchedules>[2];
 
@@ -26,6 +27,8 @@ async function up(context: Context): Promise<void> {
   const configuration = await context.configuration();
   const stop = stopSignal(io, out);
   const server = serverOf(configuration, out);
+  if (server !== undefined) await requireRoom(configuration.state);
+  const room = server && watchRoom(configuration.state, out);
   try {
     await server?.start();
     await furnish(configuration, out);
@@ -36,6 +39,7 @@ async function up(context: Context): Promise<void> {
     });
   } finally {
     await server?.stop();
+    room?.close();
     stop.close();
   }
   out.say('Stopped. Open runs go on with the next start.');
@@ -76,6 +80,7 @@ async function furnish(configuration: Configuration, out: Output, carried: Sched
 async function tellReady(configuration: Configuration, out: Output): Promise<void> {
   const schedules = await withTemporal(configuration, ({ client }) => listSchedules(client));
   const ui = uiAddress(configuration.temporal);
+  const backups = backupsPage(configuration.temporal);
   const next = schedules.filter((schedule) => schedule.ours);
   out.result(
     {
@@ -88,6 +93,7 @@ async function tellReady(configuration: Configuration, out: Output): Promise<voi
       'Permafrost is up.',
       ...formatFields([
         ...(ui === undefined ? [] : [['Temporal UI', ui] as const]),
+        ...(backups === undefined ? [] : [['its backups', backups] as const]),
         ...next.map((schedule) => [schedule.scheduleId, nextText(schedule)] as const),
       ]),
     ],

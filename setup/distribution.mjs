@@ -24,6 +24,8 @@ const forTheTests = [
   { name: 'debootstrap', programs: ['debootstrap'] },
   { name: 'systemd-container', programs: ['systemd-nspawn'] },
   { name: 'iproute2', programs: ['ip'] },
+  { name: 'zsh', programs: ['zsh'] },
+  { name: 'fish', programs: ['fish'] },
 ];
 
 /** Installs the distribution packages of which a program is missing, and no service of theirs. */

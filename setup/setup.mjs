@@ -1,5 +1,6 @@
 /**
- * Everything that running Permafrost from a clone needs, in an order that can be followed, and nothing twice.
+ * Everything that running Permafrost from a clone needs, and nothing twice: npm's packages and the build beside the
+ * distribution's packages and the tools.
  * Uses Node's own modules alone: it runs before any package is there.
  *
  *   node setup/setup.mjs               what running and the demo need
@@ -12,6 +13,7 @@ import { installDistributionPackages } from './distribution.mjs';
 import { installNpmPackages } from './npm.mjs';
 import { checkPlatform } from './platform.mjs';
 import { SetupError } from './report.mjs';
+import { sideBySide } from './side-by-side.mjs';
 import { installTools } from './tools.mjs';
 
 const root = resolve(fileURLToPath(import.meta.url), '../..');
@@ -20,10 +22,10 @@ const forTests = process.argv.includes('--for-tests');
 async function setUp() {
   process.stdout.write('Permafrost: set-up\n');
   const machine = checkPlatform();
-  await installNpmPackages(root);
-  await installDistributionPackages(root, { forTests });
-  await installTools(root, machine);
-  await build(root);
+  await sideBySide([
+    installNpmPackages(root).then(() => build(root)),
+    installDistributionPackages(root, { forTests }).then(() => installTools(root, machine)),
+  ]);
 }
 
 try {

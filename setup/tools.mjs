@@ -5,6 +5,7 @@ import { fromFallback } from './fallbacks.mjs';
 import { fromOfficial } from './official.mjs';
 import { atLeast, findProgram, parseVersion, versionOf } from './programs.mjs';
 import { say, since, SetupError } from './report.mjs';
+import { sideBySide } from './side-by-side.mjs';
 
 /**
  * Brings the tools that distributions lack or have too old into `.tools/NAME-VERSION/NAME`, and writes
@@ -17,19 +18,13 @@ export async function installTools(root, machine) {
   const listFile = join(folder, 'tools.json');
   await mkdir(folder, { recursive: true });
   const before = await readList(listFile);
-  const list = {};
-  for (const [name, pin] of Object.entries(pinned)) {
-    const entry = await installTool({
-      name,
-      pin,
-      tool: tools[name],
-      before: before[name],
-      root,
-      folder,
-      machine,
-    });
-    if (entry !== undefined) list[name] = entry;
-  }
+  const entries = await sideBySide(
+    Object.entries(pinned).map(async ([name, pin]) => {
+      const wanted = { name, pin, tool: tools[name], before: before[name], root, folder, machine };
+      return [name, await installTool(wanted)];
+    }),
+  );
+  const list = Object.fromEntries(entries.filter(([, entry]) => entry !== undefined));
   checkDistributionTools(tools, pinned);
   await writeFile(`${listFile}.new`, `${JSON.stringify(list, null, 2)}\n`);
   await rename(`${listFile}.new`, listFile);

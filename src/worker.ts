@@ -4,6 +4,7 @@ import type { Configuration } from './config/configuration.js';
 import { loadConfiguration } from './config/load.js';
 import { workflowBundle } from './temporal/bundle.js';
 import { connectClient, temporalTarget } from './temporal/connection.js';
+import { workerIdentity } from './temporal/worker-identity.js';
 import { TASK_QUEUE } from './workflows/names.js';
 
 /** A worker: workflows and activities of Permafrost, from one task queue. */
@@ -14,6 +15,7 @@ export async function startWorker(
   const { client, close } = await connectClient(configuration.temporal);
   const worker = await Worker.create({
     connection,
+    identity: workerIdentity(),
     namespace: temporalTarget(configuration.temporal).namespace,
     taskQueue: TASK_QUEUE,
     workflowBundle: await workflowBundle(),

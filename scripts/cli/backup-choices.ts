@@ -1,3 +1,4 @@
+import { type Allowance, allowanceNames } from '../../src/backups/allowances.js';
 import { type PartName, partNames, quiesceModes } from '../../src/backups/parts.js';
 import type { BackupRequest } from '../../src/backups/report.js';
 import type { InstanceConfig } from '../../src/config/configuration.js';
@@ -8,6 +9,7 @@ export interface BackupOptions {
   quiesce?: string;
   only?: string[];
   offsite?: string[];
+  allow?: string[];
   dryRun?: boolean;
   detach?: boolean;
 }
@@ -23,11 +25,15 @@ export function backupRequest(instance: InstanceConfig, options: BackupOptions):
   if (options.only !== undefined) request.only = someOf<PartName>('--only', options.only, partNames);
   if (options.offsite !== undefined)
     request.offsites = someOf('--offsite', options.offsite, instance.offsites);
+  if (options.allow !== undefined)
+    request.allow = someOf<Allowance>('--allow', options.allow, allowanceNames);
   if (options.dryRun === true) request.dryRun = true;
   return request;
 }
 
 function someOf<T extends string>(option: string, given: readonly string[], known: readonly T[]): T[] {
+  if (given.length === 0)
+    throw new Failure('ConfigInvalid', `${option}: no name was given`, { next: suggestion('', known) });
   return [...new Set(given.map((name) => oneOf(option, name, known)))];
 }
 

@@ -70,15 +70,16 @@ function tellReport(
 ): void {
   const { out } = context;
   const paint = out.paintFor(context.io.stdout);
+  const width = out.widthFor(context.io.stdout);
   if (report.status === 'planned' && report.plan !== undefined) {
-    return out.result(report, ['', ...planText(report.plan, paint)]);
+    return out.result(report, ['', ...planText(report.plan, paint, width)]);
   }
   if (report.error !== undefined && report.status !== 'sealed' && report.status !== 'partial') {
     const { type, message, next } = report.error;
     const failure = new Failure(isFailureType(type) ? type : 'Unexpected', message, { next });
     throw new VerbFailed(failure, stateOf(progress), { ...report });
   }
-  out.result(report, ['', ...reportText(report, paint, { address: run.address })]);
+  out.result(report, ['', ...reportText(report, paint, { address: run.address, width })]);
   if (report.status === 'partial') context.exitWith(exitCodeOf('Partial'));
   else if (report.status === 'cancelled') context.exitWith(exitCodeOf('Cancelled'));
   else if (report.status !== 'sealed') context.exitWith(exitCodeOf('Unexpected'));

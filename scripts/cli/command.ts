@@ -1,10 +1,11 @@
-import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError } from 'commander';
 import type { Configuration } from '../../src/config/configuration.js';
 import { loadConfiguration } from '../../src/config/load.js';
 import { Failure, exitCodeOf } from '../../src/errors.js';
 import { failureReport, failureText } from '../../src/terminal/failure.js';
+import { version } from '../../src/version.js';
 import { failureOf, VerbFailed } from './failures.js';
 import { type Io, processIo } from './io.js';
 import { Output } from './output.js';
@@ -134,7 +135,11 @@ function tell(error: unknown, run: Run, args: readonly string[]): number {
   const report = failureReport(failure);
   if (error instanceof CommanderError && error.code === 'commander.help') out.complain(run.heldBack);
   if (out.options.json) out.result({ ...failed?.fields, error: report }, []);
-  else out.complain(...failureText(failure, out.paintFor(run.io.stderr), failed?.state));
+  else
+    out.complain(
+      ...(failed?.state === undefined ? [] : ['']), // below what the run has shown
+      ...failureText(failure, out.paintFor(run.io.stderr), failed?.state, out.widthFor(run.io.stderr)),
+    );
   if (out.options.verbose) out.complain(...stackOf(error));
   return exitCodeOf(failure.type);
 }
@@ -154,15 +159,4 @@ function stackOf(error: unknown): string[] {
   const lines: string[] = [];
   for (let at: unknown = error; at instanceof Error; at = at.cause) lines.push('', at.stack ?? String(at));
   return lines;
-}
-
-/** Our version, from the package that this file belongs to. */
-export function version(): string {
-  for (const up of ['../..', '../../..']) {
-    const file = new URL(`${up}/package.json`, import.meta.url);
-    if (!existsSync(file)) continue;
-    const text: unknown = JSON.parse(readFileSync(file, 'utf8'));
-    if (typeof text === 'object' && text !== null && 'version' in text) return String(text.version);
-  }
-  return 'unknown';
 }

@@ -1,3 +1,5 @@
+import type { Client } from '@temporalio/client';
+import { lateness } from '../../src/backups/lateness.js';
 import type { Configuration, InstanceConfig } from '../../src/config/configuration.js';
 import { leaseState } from '../../src/hosts/lease.js';
 import { openHost } from '../../src/hosts/open.js';
@@ -12,11 +14,8 @@ import { failureOf } from './failures.js';
 import { type OpenRun, openRuns } from './runs.js';
 import { withTemporal } from './temporal.js';
 
-const HOUR_MS = 3_600_000;
-const DAY_MS = 24 * HOUR_MS;
-
-/** A nightly run may take this long before the backup of the night counts as late. */
-const NIGHT_MS = 3 * HOUR_MS;
+const TEMPORAL_ANSWER_MS = 15_000;
+const DAY_MS = 86_400_000;
 
 /**
  * How an instance stands, asked of everybody who knows: its host, its off-sites and Temporal, side by side. Whoever does
@@ -46,7 +45,7 @@ export async function statusOf(
     problems.push('a lease is armed on the host, but no run is open: the services are started when it fires');
   }
   const lastBackup = backups?.[0] ?? null;
-  if (backups !== undefined) problems.push(...lateness(instance, lastBackup, now));
+  if (backups !== undefined) problems.push(...latenessProblems(instance, lastBackup, now));
   return {
     instance: instance.domain,
     services: host.services,
@@ -96,7 +95,7 @@ async function askTemporal(
   instance: InstanceConfig,
   problems: string[],
 ): Promise<{ running: OpenRun[]; nextBackup: string | null }> {
-  return withTemporal(configuration, async ({ client }) => {
+  const ask = async (client: Client): Promise<{ running: OpenRun[]; nextBackup: string | null }> => {
     const running = await openRuns(client, instance.domain);
     if (instance.schedule.backup === undefined) return { running, nextBackup: null };
     try {
@@ -112,17 +111,20 @@ async function askTemporal(
       );
       return { running, nextBackup: null };
     }
-  });
+  };
+  // A server whose disk is full refuses for ever, and is asked again for ever.
+  return withTemporal(configuration, ({ client }) =>
+    client.withDeadline(Date.now() + TEMPORAL_ANSWER_MS, () => ask(client)),
+  );
 }
 
 /** A night without its backup is told, whoever forgot it. */
-function lateness(instance: InstanceConfig, last: ListedBackup | null, now: Date): string[] {
+function latenessProblems(instance: InstanceConfig, last: ListedBackup | null, now: Date): string[] {
   const { backup } = instance.schedule;
   if (backup === undefined) return [];
-  if (last === null) return ['there is no backup yet'];
-  const ageMs = now.getTime() - new Date(last.createdAt).getTime();
-  const expectedMs = DAY_MS + backup.jitterMs + NIGHT_MS;
-  return ageMs > expectedMs
-    ? [`the last backup is ${formatDuration(ageMs)} old, and one is due every day`]
+  const found = lateness(backup, last?.createdAt ?? null, now);
+  if (found === 'none') return ['there is no backup yet'];
+  return found.late
+    ? [`the last backup is ${formatDuration(found.ageMs)} old, and one is due every day`]
     : [];
 }

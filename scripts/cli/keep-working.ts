@@ -4,6 +4,7 @@ import { connectWorker } from '../../src/temporal/connection.js';
 import { installWorkerLog } from '../../src/temporal/worker-log.js';
 import { failureOf } from './failures.js';
 import type { Output } from './output.js';
+import { tellSystemd } from './systemd-notice.js';
 
 /** A worker that dies is started again after this; twice as long after each failure, up to the second. Milliseconds. */
 const AGAIN_MS = { first: 1_000, most: 30_000 } as const;
@@ -28,15 +29,16 @@ export async function keepWorking(configuration: Configuration, working: Working
   while (!stop.aborted) {
     try {
       await workOnce(configuration, stop, async () => {
-        if (!ready) await working.onReady();
-        else out.complain('The worker works again.');
+        if (ready) out.complain('The worker works again.');
+        else await working.onReady().then(tellSystemd);
         ready = true;
         waitMs = AGAIN_MS.first;
       });
       if (!stop.aborted) out.complain('THE WORKER HAS STOPPED, though nobody asked it to.');
     } catch (error) {
       if (!ready) throw error;
-      out.complain(`THE WORKER HAS DIED: ${failureOf(error).message}`);
+      if (stop.aborted) out.say('A step did not hand over in time: the next start takes it up again.');
+      else out.complain(`THE WORKER HAS DIED: ${failureOf(error).message}`);
     }
     if (stop.aborted) return;
     out.complain(`Starting it again in ${waitMs / 1000} s. Until then open runs wait.`);

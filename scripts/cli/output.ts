@@ -9,6 +9,10 @@ export interface OutputOptions {
   color: boolean;
 }
 
+/** Narrower than this nothing is readable anyway; wider than that no line of text is. Columns. */
+const NARROWEST = 40;
+const WIDEST = 100;
+
 /**
  * What goes where. A result goes to stdout: as text, or with --json as the one document that is ever written there.
  * All else goes to stdout as well while that is for people, and to stderr with --json.
@@ -27,6 +31,12 @@ export class Output {
   paintFor(stream: Io['stdout']): Paint {
     const noColour = (this.io.env['NO_COLOR'] ?? '') !== '' || this.io.env['TERM'] === 'dumb';
     return stream.isTTY === true && this.options.color && !noColour ? colour : plain;
+  }
+
+  /** Columns that a text on this stream may take: the terminal's, as far as lines stay easy to read; 80 on a pipe. */
+  widthFor(stream: Io['stdout']): number {
+    if (stream.isTTY !== true) return 80;
+    return Math.max(NARROWEST, Math.min(WIDEST, stream.columns ?? 80));
   }
 
   /** The result: a document for scripts, lines for people. */

@@ -5,8 +5,6 @@ import type { Output } from './output.js';
 /** On a pipe: a line a minute while nothing changes. */
 const LINE_EVERY_MS = 60_000;
 
-const WIDTH = 80;
-
 /** Shows a run while it goes on: in place on a terminal, line by line on a pipe. */
 export interface ProgressOutput {
   show(snapshot: Snapshot): void;
@@ -31,7 +29,7 @@ class LiveView implements ProgressOutput {
   show(snapshot: Snapshot): void {
     const stream = this.out.progress;
     this.view.observe(snapshot);
-    const width = Math.min(WIDTH, stream.columns ?? WIDTH);
+    const width = this.out.widthFor(stream);
     const rows = Math.max(1, (stream.rows ?? 24) - 1);
     const lines = this.view.lines(snapshot, this.out.paintFor(stream), width).slice(0, rows);
     const up = this.drawn === 0 ? '' : `\u001b[${this.drawn}A`;

@@ -1,15 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir, userInfo } from 'node:os';
-import { dirname, join } from 'node:path';
+import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { stringify } from 'yaml';
-import { type SampleInstance, startSampleInstance } from '../../sample/instance.js';
+import {
+  type SampleInstance,
+  type SampleInstanceOptions,
+  startSampleInstance,
+} from '../../sample/instance.js';
 import { freePort } from '../../sample/ports.js';
 import { startWriter, type Writer } from '../../sample/writer.js';
-import { releaseLease } from '../../src/hosts/lease.js';
-import { localHost } from '../../src/hosts/local.js';
-import { keysFolder } from '../../src/offsite/keys.js';
 import { Permafrost } from './command.js';
+import { clearHost, removeKeys } from './remains.js';
 import { Up } from './up.js';
 
 /** Moderate: a dump and an upload that take seconds, on a laptop too. */
@@ -17,6 +19,20 @@ const size = { accounts: 200, statuses: 5_000, media: 200, mediaBytes: 80_000 };
 
 /** How long the demo waits for its own run to be cancelled, and for its commands to end, before it goes on tidying up. */
 const PATIENCE_MS = 20_000;
+
+/** What is not as the demo has it: the pictures are taken on the same stage. */
+export interface Props {
+  domain?: string;
+  /** Must not be there yet. */
+  folder?: string;
+  size?: SampleInstanceOptions['size'];
+  /** Names of off-sites beside `vault`. */
+  offsites?: readonly string[];
+  /** Where their repositories are, if not in the folder. Must not be there yet. */
+  repositories?: string;
+  /** Of Temporal's UI, if nobody has it. */
+  uiPort?: number;
+}
 
 /** Everything that the demo makes, below one folder of its own, and how it goes away again. */
 export class Stage {
@@ -32,16 +48,16 @@ export class Stage {
   #writer: Writer | undefined;
   #up: Promise<Up> | undefined;
 
-  constructor() {
+  constructor(private readonly props: Props = {}) {
     // Several demos at once keep out of each other's way by their domain: a host knows an instance by that.
     const name = randomBytes(2).toString('hex');
-    this.domain = `demo-${name}.example`;
-    this.folder = join(tmpdir(), `permafrost-demo-${name}`);
+    this.domain = props.domain ?? `demo-${name}.example`;
+    this.folder = props.folder ?? join(tmpdir(), `permafrost-demo-${name}`);
     this.state = join(this.folder, 'state');
     this.permafrost = new Permafrost(join(this.folder, 'permafrost.yaml'));
     this.posts = join(this.folder, 'posts.jsonl');
     this.passwordFile = join(this.folder, 'vault.password');
-    this.repository = join(this.folder, 'vault');
+    this.repository = join(props.repositories ?? this.folder, 'vault');
   }
 
   /** A small Mastodon that is in use. Its database and Redis run as users of their own when we are root. */
@@ -52,7 +68,7 @@ export class Stage {
     this.#instance = startSampleInstance({
       folder: join(this.folder, 'mastodon'),
       domain: this.domain,
-      size,
+      size: this.props.size ?? size,
     });
     return this.#instance;
   }
@@ -65,6 +81,16 @@ export class Stage {
   /** The configuration as an operator would write it. */
   async configure(instance: SampleInstance): Promise<void> {
     const { names, start, stop, status } = instance.services;
+    const offsites: Record<string, { kind: string; repository: string; passwordFile: string }> = {};
+    for (const name of ['vault', ...(this.props.offsites ?? [])]) {
+      const passwordFile = join(this.folder, `${name}.password`);
+      await writeFile(passwordFile, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600 });
+      offsites[name] = {
+        kind: 'restic',
+        repository: join(this.props.repositories ?? this.folder, name),
+        passwordFile,
+      };
+    }
     const configuration = {
       instances: {
         [this.domain]: {
@@ -78,14 +104,19 @@ export class Stage {
           schedule: { backup: { at: timeIn(12) } },
         },
       },
-      offsites: {
-        vault: { kind: 'restic', repository: this.repository, passwordFile: this.passwordFile },
-      },
-      temporal: { embedded: { port: await freePort(), uiPort: await freePort() } },
+      offsites,
+      temporal: { embedded: { port: await freePort(), uiPort: await freePort(this.props.uiPort) } },
       state: this.state,
     };
-    await writeFile(this.passwordFile, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600 });
     await writeFile(this.permafrost.configFile, stringify(configuration), { mode: 0o644 });
+  }
+
+  /** Puts another password in an off-site's file. @returns the right one. */
+  async takePassword(offsite: string): Promise<string> {
+    const file = join(this.folder, `${offsite}.password`);
+    const right = await readFile(file, 'utf8');
+    await writeFile(file, 'not the password of this repository\n', { mode: 0o600 });
+    return right;
   }
 
   up(): Promise<Up> {
@@ -109,9 +140,12 @@ export class Stage {
     };
     await step('writer', async () => this.#writer?.stop());
     await step('commands', () => this.#endCommands());
-    await step('host', () => this.#clearHost());
+    await step('host', () => clearHost(this.state, this.domain));
     await step('instance', async () => (await this.#instance?.catch(() => undefined))?.stop());
-    await step('keys', () => this.#removeKeys());
+    await step('keys', () => removeKeys(this.state, this.domain));
+    const { repositories } = this.props;
+    if (repositories !== undefined)
+      await step('repositories', () => rm(repositories, { recursive: true, force: true }));
     await step('folder', () => rm(this.folder, { recursive: true, force: true, maxRetries: 5 }));
     return problems;
   }
@@ -127,25 +161,6 @@ export class Stage {
       await up.stop();
     }
     await this.permafrost.finish(PATIENCE_MS);
-  }
-
-  async #clearHost(): Promise<void> {
-    const host = localHost({ folder: join(this.state, 'host') });
-    try {
-      for (const id of await host.listJobs()) await host.job(id).cancel();
-      await releaseLease(host, this.domain, 'any');
-    } finally {
-      await host.close();
-    }
-  }
-
-  async #removeKeys(): Promise<void> {
-    const { username } = userInfo();
-    const ours = keysFolder(username, { folder: join(this.state, 'host'), instance: this.domain, run: '' });
-    for (const name of await readdir(dirname(ours))) {
-      const folder = join(dirname(ours), name);
-      if (folder.startsWith(ours)) await rm(folder, { recursive: true, force: true });
-    }
   }
 }
 

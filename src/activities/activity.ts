@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { activityInfo, CancelledFailure, Context, heartbeat, log } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
+import { WorkflowNotFoundError } from '@temporalio/client';
 import { z } from 'zod';
 import type { StepProgress } from '../backups/report.js';
 import { exitCodeOf, Failure, isRetryable } from '../errors.js';
@@ -60,9 +61,31 @@ export function cancellation(): AbortSignal {
  * Whether the activity is over for good, so that what it started must end too: its run was cancelled or is closed. Not
  * so when the worker shuts down or a heartbeat was late: then the next attempt carries on.
  */
-export function isOverForGood(): boolean {
+export async function isOverForGood(): Promise<boolean> {
   const reason: unknown = cancellation().reason;
-  return reason instanceof CancelledFailure && /CANCELLED|NOT_FOUND/.test(reason.message);
+  if (!(reason instanceof CancelledFailure)) return false;
+  if (/CANCELLED/.test(reason.message)) return true;
+  return /NOT_FOUND/.test(reason.message) && !(await isStillWanted());
+}
+
+/**
+ * Temporal answers in the same words that a run is closed and that this attempt was given up because its heartbeat was
+ * late: in the second case the run is open, and waits for this very activity.
+ */
+async function isStillWanted(): Promise<boolean> {
+  const { activityId, workflowExecution } = activityInfo();
+  if (workflowExecution === undefined) return false;
+  const { workflowId, runId } = workflowExecution;
+  try {
+    const { client } = Context.current();
+    const look = () => client.workflow.getHandle(workflowId, runId).describe();
+    // With a signal of its own: what this client does ends with the activity's, which has been given already.
+    const { raw } = await client.withAbortSignal(new AbortController().signal, look);
+    return raw.pendingActivities?.some((pending) => pending.activityId === activityId) ?? false;
+  } catch (error) {
+    // Nobody can say it now. What goes on for nothing is swept by the next run.
+    return !(error instanceof WorkflowNotFoundError);
+  }
 }
 
 export async function sleep(ms: number): Promise<void> {

@@ -1,10 +1,13 @@
+import { activityInfo } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
 import type { Configuration, InstanceConfig } from '../config/configuration.js';
 import { Failure } from '../errors.js';
 import type { Host } from '../hosts/host.js';
 import { openHost } from '../hosts/open.js';
+import { provideTool, type ToolName } from '../hosts/tools.js';
 import { inspectInstance, inspectServices, type Instance } from '../mastodon/inspect.js';
 import type { ServiceFacts } from '../mastodon/services.js';
+import { appUserOf } from '../mastodon/survey.js';
 import { instanceOf } from '../offsite/read.js';
 
 /** What activities stand on: the configuration, the hosts, and what was found on them. */
@@ -27,6 +30,7 @@ export class Ground {
   readonly #configuration: () => Promise<Configuration>;
   readonly #hosts = new Map<string, Host>();
   readonly #instances = new Map<string, Promise<Instance>>();
+  readonly #tools = new Map<string, Promise<string>>();
 
   constructor(dependencies: Dependencies) {
     this.client = dependencies.client;
@@ -65,12 +69,40 @@ export class Ground {
     return { ...ground, instance: await found };
   }
 
+  /** A tool on the instance's host, looked for once in a run; anew where an attempt before this one has failed. */
+  async tool(run: { instance: string; backup: string }, name: ToolName): Promise<string> {
+    const { host } = await this.open(run.instance);
+    const key = `${run.instance}/${run.backup}/${name}`;
+    let found = activityInfo().attempt > 1 ? undefined : this.#tools.get(key);
+    if (found === undefined) {
+      found = provideTool(host, name);
+      for (const old of this.#tools.keys()) if (old.startsWith(`${run.instance}/`)) this.#tools.delete(old);
+      this.#tools.set(key, found);
+      found.catch(() => this.#tools.delete(key));
+    }
+    return found;
+  }
+
   /** All that it takes to bring services back; asks neither the database nor Redis. */
   async services(domain: string): Promise<InstanceGround & { services: ServiceFacts }> {
     const ground = await this.open(domain);
-    const remembered = [...this.#instances.entries()].find(([key]) => key.startsWith(`${domain}/`))?.[1];
-    const known = remembered && (await remembered.catch(() => undefined));
+    const known = await this.#remembered(domain);
     return { ...ground, services: known ?? (await inspectServices(ground.host, ground.config)) };
+  }
+
+  /** Mastodon's user: all that it takes to tidy up; asks neither the database nor Redis. */
+  async appUser(domain: string): Promise<InstanceGround & { appUser: string }> {
+    const ground = await this.open(domain);
+    const known = await this.#remembered(domain);
+    return {
+      ...ground,
+      appUser: known?.appUser ?? (await appUserOf(ground.host, ground.config.mastodon.root)),
+    };
+  }
+
+  async #remembered(domain: string): Promise<Instance | undefined> {
+    const remembered = [...this.#instances.entries()].find(([key]) => key.startsWith(`${domain}/`))?.[1];
+    return remembered?.catch(() => undefined);
   }
 
   async close(): Promise<void> {

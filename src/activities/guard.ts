@@ -1,6 +1,6 @@
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { z } from 'zod';
-import { leaseState } from '../hosts/lease.js';
+import { isLeaseOver, leaseState } from '../hosts/lease.js';
 import { bringServicesBack, serviceStates } from '../mastodon/services.js';
 import { guardWorkflowId } from '../workflows/names.js';
 import { activity, cancellation, report, sleep } from './activity.js';
@@ -42,7 +42,7 @@ export function guardActivities(ground: Ground) {
       return { services: states, brought: true };
     }),
 
-    /** Looks for services that a lease holds down while no run is at work, and brings them back. */
+    /** Looks for services that a lease holds down although nobody is at work under it, and brings them back. */
     reconcileServices: activity(z.strictObject({}), async () => {
       const { instances } = await ground.configuration();
       const brought: string[] = [];
@@ -52,7 +52,8 @@ export function guardActivities(ground: Ground) {
         try {
           const { host } = await ground.open(instance);
           const lease = await leaseState(host, instance);
-          if (!lease.held || (await statusOf(ground, guardWorkflowId(instance))) === 'RUNNING') continue;
+          if (!lease.held || !isLeaseOver(lease)) continue;
+          if ((await statusOf(ground, guardWorkflowId(instance))) === 'RUNNING') continue;
           const { services } = await ground.services(instance);
           await bringServicesBack(host, services, { patienceMs: 60_000, signal: cancellation() });
           brought.push(instance);

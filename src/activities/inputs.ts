@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { allowanceNames } from '../backups/allowances.js';
 import { backupIdPattern } from '../backups/id.js';
 import { partNames, quiesceModes } from '../backups/parts.js';
 
@@ -15,6 +16,7 @@ export const backupInput = z.string().regex(backupIdPattern, 'not a backup id');
 export const offsiteInput = z.string().regex(/^[a-z0-9-]{1,40}$/, 'not the name of an off-site');
 export const tokenInput = z.string().regex(/^[0-9a-f-]{36}$/, 'not a token');
 export const partInput = z.enum(partNames);
+export const allowInput = z.array(z.enum(allowanceNames)).max(allowanceNames.length);
 export const workflowIdInput = z.string().min(1).max(300);
 
 export const instanceInput = z.strictObject({ instance: domainInput });
@@ -28,5 +30,6 @@ export const requestInput = z.strictObject({
   quiesce: z.enum(quiesceModes).optional(),
   only: z.array(partInput).min(1).max(partNames.length).optional(),
   offsites: z.array(offsiteInput).min(1).max(20).optional(),
+  allow: allowInput.optional(),
   dryRun: z.boolean().optional(),
 });

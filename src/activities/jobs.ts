@@ -25,6 +25,18 @@ export function jobsOf({ instance, backup }: { instance: string; backup?: string
   return `${fit(instance, 40)}_${backup === undefined ? '' : `${backup}_`}`;
 }
 
+/** Ends these jobs of a host, with everything they started, and forgets them. */
+export async function forgetJobs(host: Host, which: (id: string) => boolean): Promise<void> {
+  const ids = (await host.listJobs()).filter(which);
+  await Promise.all(
+    ids.map(async (id) => {
+      const job = host.job(id);
+      await job.cancel();
+      await job.forget();
+    }),
+  );
+}
+
 /** Ids are short; what is cut off stays told apart by its hash. */
 function fit(text: string, length: number): string {
   if (text.length <= length) return text;
@@ -75,7 +87,7 @@ export async function followJob(
       await sleep(Math.min(Math.max(leastWaitMs, status.elapsedMs * waitShare), mostWaitMs));
     }
   } catch (error) {
-    if (cancellation().aborted && isOverForGood()) await job.cancel();
+    if (cancellation().aborted && (await isOverForGood())) await job.cancel();
     throw error;
   }
 }

@@ -2,6 +2,7 @@ import { createInterface } from 'node:readline';
 import { z } from 'zod';
 import { Failure } from '../errors.js';
 import type { Host } from '../hosts/host.js';
+import { schemaOf } from '../mastodon/database-schema.js';
 import { databaseAccess, type Instance } from '../mastodon/inspect.js';
 import { copyToStdout, mediaFilesSql } from '../mastodon/media-files.js';
 import {
@@ -13,7 +14,7 @@ import {
 } from '../mastodon/media-index.js';
 import { psql } from '../mastodon/psql.js';
 import { activity, report } from './activity.js';
-import { entryFacts, inMoment, queryToFile, schemaOf } from './database.js';
+import { entryFacts, inMoment, queryToFile } from './database.js';
 import { type Ground, refuse } from './ground.js';
 import { runInput, type RunRef } from './inputs.js';
 import { followJob, jobId } from './jobs.js';
@@ -88,6 +89,7 @@ export function mediaActivities(ground: Ground) {
         alreadyMissing: missing.alreadyMissingCount,
         deletedDuringRun: missing.deletedDuringRunCount,
         unreadable: summary.unreadable + summary.unreadableFolders,
+        previousDamaged: summary.previousDamaged > 0,
       };
     }),
 
@@ -130,10 +132,10 @@ async function expectedFiles(
   return path;
 }
 
-/** Puts the index where the off-sites take it from. */
+/** Puts the index where the off-sites take it from; it stays where it was made, for an attempt after this one. */
 async function publishIndex(host: Host, spool: Spool): Promise<z.infer<typeof entryFacts>> {
   const script =
-    'set -e; mv -- "$1/scan/$2" "$1/index/$2"; sha256sum < "$1/index/$2" | cut -d " " -f 1; stat -c %s -- "$1/index/$2"';
+    'set -e; ln -f -- "$1/scan/$2" "$1/index/$2"; sha256sum < "$1/index/$2" | cut -d " " -f 1; stat -c %s -- "$1/index/$2"';
   const { stdout } = await host.run(['sh', '-c', script, 'sh', spool.media.folder, mediaIndexFiles.index], {
     as: spool.media.as,
     timeoutMs: 600_000,

@@ -2,13 +2,14 @@ import { z } from 'zod';
 import { Failure } from '../errors.js';
 import type { Host } from '../hosts/host.js';
 import { leaseState } from '../hosts/lease.js';
-import { databaseEnvironment } from '../mastodon/connections.js';
+import { databaseEnvironment, passwordFileLine } from '../mastodon/connections.js';
+import { fromDumped } from '../mastodon/dumped-tables.js';
 import type { Instance } from '../mastodon/inspect.js';
 import { activity } from './activity.js';
 import type { Ground } from './ground.js';
 import { runInput, type RunRef } from './inputs.js';
-import { jobId } from './jobs.js';
-import { readFacts, spoolOf, writeFacts } from './spool.js';
+import { forgetJobs, jobId, jobsOf } from './jobs.js';
+import { forgetFacts, readFacts, spoolOf, writeFacts } from './spool.js';
 
 /**
  * The moment of the database: a session that has locked every table against changes of its shape, exported its
@@ -29,15 +30,14 @@ export const momentFacts = z.object({
 /** Seconds after which a holder that everybody has forgotten ends by itself; at once when its run's keys are gone. */
 const longestHoldSeconds = 24 * 3600;
 
-function holdScript(keys: string): string {
+function holdScript(keys: string, major: number): string {
   const wait = (file: string) =>
     `\\! i=0; while [ -d ${keys} ] && [ ! -e ${keys}/${file} ] && [ $i -lt ${String(longestHoldSeconds * 20)} ]; do sleep 0.05; i=$((i+1)); done`;
   return `\\set ON_ERROR_STOP on
-SET idle_in_transaction_session_timeout = 0; SET statement_timeout = 0; SET lock_timeout = '5s';
+${noTimeouts(major)} SET lock_timeout = '5s';
 ${wait('go')}
 SELECT format('LOCK TABLE %s IN ACCESS SHARE MODE', string_agg(format('%I.%I', n.nspname, c.relname), ', ')) AS lock_all
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p') AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' \\gset
+${fromDumped()} \\gset
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 :lock_all ;
 \\o ${keys}/snapshot.new
@@ -49,11 +49,22 @@ COMMIT;
 `;
 }
 
+/** Whatever an administrator has set for sessions that forget themselves: this one waits on purpose. */
+function noTimeouts(major: number): string {
+  const timeouts = [
+    ...['idle_in_transaction_session_timeout', 'statement_timeout'],
+    ...(major >= 14 ? ['idle_session_timeout'] : []),
+    ...(major >= 17 ? ['transaction_timeout'] : []),
+  ];
+  return timeouts.map((name) => `SET ${name} = 0;`).join(' ');
+}
+
 /** psql with the connection in its environment and the password in a file: for jobs that talk to Mastodon's database. */
 export function databaseArgv(instance: Instance, keys: string, argv: readonly string[]): string[] {
   const environment = {
     ...databaseEnvironment(instance.database),
-    PGPASSFILE: `${keys}/pgpass`,
+    // Without a password of the env file, libpq looks into the user's own ~/.pgpass, as Mastodon itself does.
+    ...(passwordFileLine(instance.database) === null ? {} : { PGPASSFILE: `${keys}/pgpass` }),
     LC_ALL: 'C',
   };
   return ['env', ...Object.entries(environment).map(([name, value]) => `${name}=${value}`), ...argv];
@@ -67,12 +78,24 @@ export async function holdMoment(host: Host, instance: Instance, run: RunRef): P
   const status = await job.status();
   if (status.state === 'running') return;
   if (status.state !== 'absent') await job.forget();
-  await host.run(['sh', '-c', 'cd "$1" && rm -f go release snapshot && cat > hold.sql', 'sh', keys], {
+  const prepare = 'cd "$1" 2> /dev/null || exit 66; rm -f go release snapshot && cat > hold.sql';
+  const { exitCode } = await host.run(['sh', '-c', prepare, 'sh', keys], {
     as,
-    stdin: holdScript(keys),
+    stdin: holdScript(keys, instance.database.major),
+    okCodes: [0, 66],
   });
+  if (exitCode === 66) throw keysGone(host, run);
   const psql = [`${instance.database.binDir}/psql`, '-XqAtw', '-f', `${keys}/hold.sql`];
   await host.startJob(jobId(run, 'moment'), databaseArgv(instance, keys, psql), { as, cwd: '/' });
+}
+
+/** They were in memory: trying again does not bring them back. */
+function keysGone(host: Host, run: RunRef): Failure {
+  return new Failure(
+    'SnapshotLost',
+    `${host.name} was restarted in the middle of the run: what it held in memory for the backup of ${run.instance} is gone`,
+    { host: host.name, next: 'run the backup again; it sweeps what this one left' },
+  );
 }
 
 /** Tells the waiting session that the moment is now, and waits until it holds its snapshot. */
@@ -139,6 +162,9 @@ export function momentActivities(ground: Ground) {
       const facts = await readFacts(host, spool, 'moment', momentFacts);
       if ((await snapshotOf(host, instance, run)) !== null && facts !== undefined)
         return { kind: facts.kind, at: facts.at };
+      // What was captured of the lost moment is not of the new one; nor is this, if we die on the way.
+      await forgetFacts(host, spool, 'moment');
+      await forgetJobs(host, (id) => id.startsWith(jobsOf(run)) && id !== jobId(run, 'moment'));
       const { at } = await pin(host, instance, run);
       await writeFacts(host, spool, 'moment', { kind: 'own', at, quiesced: false });
       return { kind: 'own' as const, at };

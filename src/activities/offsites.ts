@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
 import { activityInfo } from '@temporalio/activity';
 import { z } from 'zod';
-import { retain } from '../backups/retention.js';
+import { retainParts } from '../backups/retention.js';
 import { Failure } from '../errors.js';
 import type { Host } from '../hosts/host.js';
-import { provideTool } from '../hosts/tools.js';
 import type { PartName } from '../backups/parts.js';
 import { notYet, offsiteOf, withOffsite } from '../offsite/read.js';
 import type { FollowJob, Offsite, StoredPartRef } from '../offsite/offsite.js';
 import { resticOffsite } from '../offsite/restic.js';
+import { mediaIndexFiles } from '../mastodon/media-index.js';
 import { activity, report } from './activity.js';
 import { dumpFacts, rolesFacts } from './database.js';
 import type { Ground } from './ground.js';
@@ -58,6 +58,7 @@ export function offsiteActivities(ground: Ground) {
                 `${facts.root}/lost+found`,
                 ...(facts.cache === 'exclude' ? [`${facts.root}/cache`] : []),
               ],
+              excludeFile: `${spool.media.folder}/scan/${mediaIndexFiles.excludes}`,
               indexFolder: `${spool.media.folder}/index`,
             },
         follower(host, run, `${offsite}-${part}`),
@@ -96,14 +97,13 @@ export function offsiteActivities(ground: Ground) {
     pruneOffsite: activity(copyInput, async ({ run, offsite }) => {
       const { config, host } = await ground.inspect(run.instance, run.backup);
       const place = await openForRun(ground, run, offsite, false);
-      const [stored, unsealed] = await Promise.all([place.list(), place.listUnsealed()]);
-      const sealed = stored.map(({ backup }) => backup);
-      if (!sealed.includes(run.backup)) {
+      const { sealed, unsealed } = await place.list();
+      if (!sealed.some(({ backup }) => backup === run.backup)) {
         throw new Failure('Refused', `${run.backup} is not sealed on ${offsite}: nothing is removed there`, {
           next: 'retention is applied after the next sealed backup',
         });
       }
-      const decisions = retain(sealed, config.retention, config.schedule.backup?.timezone);
+      const decisions = retainParts(sealed, config.retention, config.schedule.backup?.timezone);
       const gone = decisions.filter((decision) => !decision.keep).map((decision) => decision.backup);
       // This run holds the instance, so whatever began before it and was not sealed never will be.
       const dead = unsealed.filter((backup) => backup < run.backup);
@@ -125,7 +125,7 @@ export async function openForRun(
   if (offsite.kind !== 'restic') throw notYet(offsite);
   const spool = await spoolOf(host, instance, run);
   const asApp = media && spool.media.as !== 'login';
-  const program = await provideTool(host, 'restic');
+  const program = await ground.tool(run, 'restic');
   return resticOffsite(
     offsite,
     {

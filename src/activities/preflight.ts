@@ -1,33 +1,26 @@
-import type { BackupPlan, FailureReport, PlannedPart } from '../backups/report.js';
+import { type Allowance, allowanceNames } from '../backups/allowances.js';
+import type { BackupPlan, FailureReport } from '../backups/report.js';
 import { partNames, type PartName } from '../backups/parts.js';
+import { gigabytes, spoolNeed } from '../backups/space.js';
 import type { Configuration, InstanceConfig } from '../config/configuration.js';
 import { exitCodeOf, Failure } from '../errors.js';
 import type { Host } from '../hosts/host.js';
-import { leaseState } from '../hosts/lease.js';
+import { leaseState, refuseForeignLease } from '../hosts/lease.js';
+import { requirePrograms } from '../hosts/programs.js';
+import { freeBytes } from '../hosts/space.js';
 import { requireRules } from '../hosts/sudoers.js';
 import { provideTool, toolPath } from '../hosts/tools.js';
 import type { Instance } from '../mastodon/inspect.js';
-import { redisCli } from '../mastodon/redis-cli.js';
+import { mediaPlace } from '../mastodon/media-place.js';
 import { serviceStates, staysDownAfterReboot, survivesReboot } from '../mastodon/services.js';
-import { sudoRules } from '../mastodon/sudo-rules.js';
+import { checkSource, type SourceFinding } from '../mastodon/source-checks.js';
+import { sourceSizes } from '../mastodon/source-sizes.js';
+import { missingRights, sudoRules } from '../mastodon/sudo-rules.js';
 import { offsiteOf, withOffsite } from '../offsite/read.js';
+import { lastSealed } from '../records/last-sealed.js';
 import { activity } from './activity.js';
 import { type Ground, refuse } from './ground.js';
 import { requestInput } from './inputs.js';
-import {
-  refuseEmptyMedia,
-  refuseForeignDatabase,
-  refuseMissingCommands,
-  refuseUnreadableMedia,
-  refuseWithoutKeys,
-} from './source-checks.js';
-
-/** A dump without compression is smaller than the database, which holds its indexes too; half of it is on the safe side. */
-const dumpShare = 0.7;
-/** Bytes that a run may need besides: secrets, lists, logs. */
-const spoolMargin = 64 << 20;
-/** Bytes of index a million files of media take, three times: the list, the index, the sort's work. */
-const indexBytesPerFile = 600;
 
 export function preflightActivities(ground: Ground) {
   return {
@@ -44,19 +37,21 @@ export function preflightActivities(ground: Ground) {
       );
       const offsites = chooseOffsites(config, request.offsites);
       const warnings = [...instance.warnings];
-      refuseWithoutKeys(host, instance);
       if (parts.length === 0)
         throw refuse('nothing is left to back up', 'choose other parts with --only', host);
       await requireRules(host, (await sudoRules(host, config, instance)).needed, instance.domain);
-      await refuseForeignLease(host, instance);
-      await refuseMissingCommands(host, instance);
+      refuseForeignLease(host, instance.domain, await leaseState(host, instance.domain));
+      const allow = allowanceNames.filter((name) =>
+        [...config.allow, ...(request.allow ?? [])].includes(name),
+      );
+      const last = await lastSealed(configuration.state, instance.domain, (text) => warnings.push(text));
+      warnings.push(...judge(host, await checkSource(host, instance, { parts, last }), allow));
 
-      const [states, sizes, free] = await Promise.all([
+      const [states, sizes, free, place] = await Promise.all([
         serviceStates(host, instance.services),
         sourceSizes(host, instance, parts),
         freeBytes(host),
-        parts.includes('database') ? refuseForeignDatabase(host, instance) : undefined,
-
+        parts.includes('media') ? mediaPlace(host, instance) : null,
         provideTools(host),
       ]);
       const checked = await Promise.all(
@@ -73,11 +68,13 @@ export function preflightActivities(ground: Ground) {
       const quiesce = request.quiesce ?? config.quiesce.mode;
       const services =
         quiesce === 'none' ? [] : states.filter(({ running }) => running).map(({ name }) => name);
+      const [lacking] = await missingRights(host, instance, { stops: services, parts });
+      if (lacking !== undefined) throw refuse(lacking.detail, lacking.fix, host);
       if (quiesce !== 'none' && services.length === 0) {
         warnings.push('None of the services is running: nothing has to be stopped.');
       }
       if (services.length > 0) warnings.push(...(await rebootWarnings(host, instance)));
-      const spoolNeedBytes = needOf(sizes);
+      const spoolNeedBytes = spoolNeed(sizes);
       if (spoolNeedBytes > free) {
         throw refuse(
           `${host.name} has ${gigabytes(free)} free where the database waits to be copied, and about ${gigabytes(spoolNeedBytes)} are needed`,
@@ -89,7 +86,8 @@ export function preflightActivities(ground: Ground) {
         ...{ instance: request.instance, host: host.name, quiesce, parts: sizes, services, warnings },
         offsites: checked,
         ...{ leaseMs: config.quiesce.leaseMs, budgetMs: config.quiesce.budgetMs },
-        ...{ spoolFreeBytes: free, spoolNeedBytes },
+        ...{ spoolFreeBytes: free, spoolNeedBytes, allow },
+        ...(place === null ? {} : { mediaPlace: place }),
       };
     }),
   };
@@ -110,17 +108,23 @@ function chooseOffsites(config: InstanceConfig, wanted: readonly string[] | unde
   return config.offsites.filter((name) => wanted === undefined || wanted.includes(name));
 }
 
-async function refuseForeignLease(host: Host, instance: Instance): Promise<void> {
-  const lease = await leaseState(host, instance.domain);
-  if (!lease.held || lease.rebooted || lease.phase !== 'armed' || (lease.firesInMs ?? 0) < 0) return;
-  throw new Failure(
-    'Busy',
-    `another run holds the lease of ${instance.domain} on ${host.name} (for ${String(Math.ceil((lease.firesInMs ?? 0) / 60_000))} more minutes)`,
-    {
-      host: host.name,
-      next: `wait until it ends; if that run is gone for good: permafrost services start ${instance.domain}`,
-    },
-  );
+/**
+ * Refuses an implausible source.
+ *
+ * @returns a warning for each finding that is allowed.
+ * @throws Failure `Refused` with the first one that is not.
+ */
+function judge(host: Host, findings: readonly SourceFinding[], allow: readonly Allowance[]): string[] {
+  const bad = findings.filter(({ severity }) => severity === 'bad');
+  const isAllowed = ({ allowance }: SourceFinding) => allowance !== undefined && allow.includes(allowance);
+  const [first, ...others] = bad.filter((finding) => !isAllowed(finding));
+  if (first !== undefined) {
+    const option = first.allowance;
+    const way = option === undefined ? '' : `; if it is meant so: --allow ${option}`;
+    const more = others.length === 0 ? '' : ` (${String(others.length)} more: permafrost doctor)`;
+    throw refuse(first.detail, `${first.fix}${way}${more}`, host);
+  }
+  return bad.map(({ detail, allowance }) => `Allowed (${allowance ?? ''}): ${detail.slice(0, 1000)}.`);
 }
 
 /** What is wrong with an off-site, as it is seen where it is read; one of several does not stop the others. */
@@ -150,48 +154,12 @@ async function provideTools(host: Host): Promise<void> {
   try {
     toolPath('restic');
     await provideTool(host, 'restic');
-    await host.run(['perl', '-e', '1']);
+    await requirePrograms(host);
   } catch (error) {
     // A cut connection is no missing tool: another attempt may have it.
     if (!(error instanceof Failure) || error.type === 'HostUnreachable') throw error;
     throw refuse(error.message, error.next ?? 'install it there', host);
   }
-}
-
-async function sourceSizes(
-  host: Host,
-  instance: Instance,
-  parts: readonly PartName[],
-): Promise<PlannedPart[]> {
-  return Promise.all(
-    parts.map(async (name) => {
-      if (name === 'database') return { name, sourceBytes: instance.database.sizeBytes };
-      if (name === 'media') {
-        await refuseUnreadableMedia(host, instance);
-        await refuseEmptyMedia(host, instance);
-        return { name };
-      }
-      if (name === 'redis') {
-        const info = await redisCli(host, instance.redis, ['INFO', 'memory']);
-        return { name, sourceBytes: Number(/^used_memory:(\d+)/m.exec(info)?.[1] ?? 0) };
-      }
-      return { name };
-    }),
-  );
-}
-
-async function freeBytes(host: Host): Promise<number> {
-  const { folder } = await host.facts();
-  const script =
-    'd=$1; while [ ! -d "$d" ]; do d=$(dirname "$d"); done; df --output=avail -B1 -- "$d" | tail -n 1';
-  const { stdout } = await host.run(['sh', '-c', script, 'sh', folder]);
-  return Number(stdout.trim());
-}
-
-function needOf(parts: readonly PlannedPart[]): number {
-  const bytesOf = (name: PartName) => parts.find((part) => part.name === name)?.sourceBytes ?? 0;
-  const index = parts.some((part) => part.name === 'media') ? indexBytesPerFile * 100_000 : 0;
-  return Math.ceil(bytesOf('database') * dumpShare + bytesOf('redis') + index + spoolMargin);
 }
 
 async function rebootWarnings(host: Host, instance: Instance): Promise<string[]> {
@@ -201,8 +169,4 @@ async function rebootWarnings(host: Host, instance: Instance): Promise<string[]>
   return [
     `If the host is restarted while they are stopped, nothing starts ${down.join(', ')} again.${remedy}`,
   ];
-}
-
-function gigabytes(bytes: number): string {
-  return `${(bytes / 1e9).toFixed(1)} GB`;
 }

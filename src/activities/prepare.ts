@@ -1,8 +1,8 @@
+import { posix } from 'node:path';
 import { z } from 'zod';
 import { partNames } from '../backups/parts.js';
-import { Failure } from '../errors.js';
 import type { Host } from '../hosts/host.js';
-import { leaseState } from '../hosts/lease.js';
+import { leaseState, refuseForeignLease } from '../hosts/lease.js';
 import { passwordFileLine } from '../mastodon/connections.js';
 import type { Instance } from '../mastodon/inspect.js';
 import { bringServicesBack } from '../mastodon/services.js';
@@ -11,9 +11,16 @@ import { offsiteOf } from '../offsite/read.js';
 import { activity } from './activity.js';
 import type { Ground } from './ground.js';
 import { offsiteInput, partInput, runInput, type RunRef } from './inputs.js';
-import { jobsOf } from './jobs.js';
+import { forgetJobs, jobsOf } from './jobs.js';
 import { holdMoment } from './moment.js';
-import { spoolOf, type Spool, writeFacts } from './spool.js';
+import { awaitSave } from './redis.js';
+import { redisPasswordFile, spoolOf, type Spool, writeFacts } from './spool.js';
+
+/**
+ * A save that Redis makes of its own accord is waited for while the services still run: tens of GB are written in this
+ * time. One that takes longer costs the backup nothing but a copy that is a little newer than the database.
+ */
+const patienceBeforeStopMs = 300_000;
 
 /** The beginning and the end of a run on the instance's host. */
 export function prepareActivities(ground: Ground) {
@@ -30,33 +37,39 @@ export function prepareActivities(ground: Ground) {
         const keys = await Promise.all(offsites.map((name) => keyFiles(offsiteOf(configuration, name))));
         await settleOldLease(host, instance, run);
         const spool = await spoolOf(host, instance, run);
-        await sweep(host, spool, instance, run, 'others');
+        await sweep(host, spool, instance.appUser, run, 'others');
         await makeSpool(host, spool, run);
         for (const files of keys) {
           await handOverKeys(host, 'login', spool.keys.login, files);
           if (spool.media.as !== 'login') await handOverKeys(host, spool.media.as, spool.media.keys, files);
         }
-        const password = passwordFileLine(instance.database);
-        await handOverKeys(
-          host,
-          { user: instance.appUser },
-          spool.keys.app,
-          new Map(password === null ? [] : [['pgpass', password]]),
-        );
+        await handOverKeys(host, { user: instance.appUser }, spool.keys.app, passwords(instance, spool));
         await writeFacts(host, spool, 'instance', {
           versions: instance.versions,
           redis: instance.redis.version,
         });
+        if (parts.includes('redis')) await awaitSave(host, instance.redis, patienceBeforeStopMs);
         if (parts.includes('database')) await holdMoment(host, instance, run);
       },
     ),
 
-    /** Removes everything that the run kept on the host: jobs, spool, keys. */
+    /** Removes everything that the run kept on the host: jobs, spool, keys. Asks neither the database nor Redis. */
     sweepRun: activity(z.strictObject({ run: runInput }), async ({ run }) => {
-      const { host, instance } = await ground.inspect(run.instance, run.backup);
-      await sweep(host, await spoolOf(host, instance, run), instance, run, 'all');
+      const { host, appUser } = await ground.appUser(run.instance);
+      await sweep(host, await spoolOf(host, { appUser }, run), appUser, run, 'all');
     }),
   };
+}
+
+/** What jobs that run as Mastodon's user read their passwords from, by the file's name. */
+function passwords({ database, redis }: Instance, spool: Spool): Map<string, string> {
+  const pgpass = passwordFileLine(database);
+  return new Map([
+    ...(pgpass === null ? [] : [['pgpass', pgpass] as const]),
+    ...(redis.local || redis.password === undefined
+      ? []
+      : [[posix.basename(redisPasswordFile(spool)), `${redis.password}\n`] as const]),
+  ]);
 }
 
 /**
@@ -66,18 +79,7 @@ export function prepareActivities(ground: Ground) {
 async function settleOldLease(host: Host, instance: Instance, run: RunRef): Promise<void> {
   const lease = await leaseState(host, run.instance);
   if (!lease.held || lease.token === run.token) return;
-  const over = lease.rebooted || lease.phase !== 'armed' || (lease.firesInMs ?? 0) < -60_000;
-  if (!over) {
-    const minutes = Math.ceil((lease.firesInMs ?? 0) / 60_000);
-    throw new Failure(
-      'Busy',
-      `another run holds the lease of ${run.instance} on ${host.name} for ${String(minutes)} more minutes`,
-      {
-        host: host.name,
-        next: `wait until it is over; if that run is gone for good: permafrost services start ${run.instance}`,
-      },
-    );
-  }
+  refuseForeignLease(host, run.instance, lease, run.token);
   await bringServicesBack(host, instance);
 }
 
@@ -98,22 +100,15 @@ async function makeSpool(host: Host, spool: Spool, run: RunRef): Promise<void> {
 async function sweep(
   host: Host,
   spool: Spool,
-  instance: Instance,
+  appUser: string,
   run: RunRef,
   whose: 'all' | 'others',
 ): Promise<void> {
-  const jobs = (await host.listJobs()).filter((id) => id.startsWith(jobsOf({ instance: run.instance })));
-  const dead = jobs.filter((id) => whose === 'all' || !id.startsWith(jobsOf(run)));
-  await Promise.all(
-    dead.map(async (id) => {
-      const job = host.job(id);
-      await job.cancel();
-      await job.forget();
-    }),
-  );
+  const ours = jobsOf({ instance: run.instance });
+  await forgetJobs(host, (id) => id.startsWith(ours) && (whose === 'all' || !id.startsWith(jobsOf(run))));
   const users = [
     { as: 'login' as const, keys: spool.keys.login },
-    { as: { user: instance.appUser }, keys: spool.keys.app },
+    { as: { user: appUser }, keys: spool.keys.app },
   ];
   for (const { as, keys } of users) {
     if (whose === 'all') await takeKeysBack(host, as, keys);

@@ -1,8 +1,7 @@
-import { mkdir, rename, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { z } from 'zod';
-import { activity } from './activity.js';
 import type { BackupReport } from '../backups/report.js';
+import { recordRun } from '../records/record-run.js';
+import { activity } from './activity.js';
 import type { Ground } from './ground.js';
 import { backupInput, domainInput } from './inputs.js';
 
@@ -15,12 +14,7 @@ export function recordActivities(ground: Ground) {
     /** Keeps a run's report on this machine, also when Temporal's own history of it is gone. */
     recordRun: activity(reportInput, async (report) => {
       const { configuration } = await ground.open(report.instance); // no folder for an instance that is not ours
-      const { state } = configuration;
-      const folder = join(state, 'runs', report.instance);
-      await mkdir(folder, { recursive: true, mode: 0o700 });
-      const path = join(folder, `${report.backup}.json`);
-      await writeFile(`${path}.new`, `${JSON.stringify(report, null, 1)}\n`, { mode: 0o600 });
-      await rename(`${path}.new`, path);
+      await recordRun(configuration.state, report);
     }),
   };
 }

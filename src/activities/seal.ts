@@ -13,7 +13,7 @@ import { momentFacts } from './moment.js';
 import { capturedEntries, openForRun, storedParts, verifiedFacts } from './offsites.js';
 import { redisFacts } from './redis.js';
 import { proofFacts, secretsFacts } from './secrets.js';
-import { needFacts, readFacts, type Spool, spoolOf, writeFacts } from './spool.js';
+import { needFacts, noteSealedOrdinal, readFacts, type Spool, spoolOf, writeFacts } from './spool.js';
 
 const isoTime = z.iso.datetime();
 const text = z.string().max(2000);
@@ -94,6 +94,8 @@ export function sealActivities(ground: Ground) {
       const place = await openForRun(ground, run, offsite, false);
       const bytesAdded = manifest.copy.bytesAdded + (await place.seal(manifest, activityInfo().attempt > 1));
       await writeFacts(host, spool, `sealed-${offsite}`, { sealedAt: manifest.sealedAt });
+      const media = parts.includes('media') ? await needFacts(host, spool, 'media', mediaFacts) : undefined;
+      if (media) await noteSealedOrdinal(host, spool, run.instance, offsite, media.ordinal);
       return {
         bytesAdded,
         parts: manifest.parts.map(({ name, bytes, files, sha256 }) => ({

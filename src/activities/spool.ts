@@ -45,15 +45,54 @@ export async function spoolOf(host: Host, instance: Pick<Instance, 'appUser'>, r
   };
 }
 
+/** Where the password of a Redis on another machine is handed over to Mastodon's user. */
+export function redisPasswordFile(spool: Spool): string {
+  return `${spool.keys.app}/redis-password`;
+}
+
 /** Where the index of the last sealed backup's media stays between nights. */
 export async function lastIndexPath(host: Host, spool: Spool, domain: string): Promise<string> {
   const { folder } = await host.facts();
   return spool.media.as === 'login' ? `${folder}/index/${domain}.index` : `${spool.media.folder}/last.index`;
 }
 
+/** Where is noted which index, by its ordinal, an off-site was last sealed with. */
+async function sealedNote(host: Host, spool: Spool, domain: string, offsite: string): Promise<string> {
+  return `${await lastIndexPath(host, spool, domain)}.sealed-${offsite}`;
+}
+
+/** The ordinal of the media index that an off-site was last sealed with; undefined when that is not known. */
+export async function sealedOrdinal(
+  host: Host,
+  spool: Spool,
+  domain: string,
+  offsite: string,
+): Promise<number | undefined> {
+  const path = await sealedNote(host, spool, domain, offsite);
+  const { stdout } = await host.run(['cat', '--', path], { as: spool.media.as, okCodes: [0, 1] });
+  return /^\d+$/.test(stdout.trim()) ? Number(stdout) : undefined;
+}
+
+export async function noteSealedOrdinal(
+  host: Host,
+  spool: Spool,
+  domain: string,
+  offsite: string,
+  ordinal: number,
+): Promise<void> {
+  const path = await sealedNote(host, spool, domain, offsite);
+  const script = 'umask 077; mkdir -p -- "$(dirname "$1")" && cat > "$1.new" && mv -- "$1.new" "$1"';
+  await host.run(['sh', '-c', script, 'sh', path], { as: spool.media.as, stdin: `${String(ordinal)}\n` });
+}
+
 /** Remembers what a step found, on the host, for the manifest: Temporal sees none of it. */
 export async function writeFacts(host: Host, spool: Spool, name: string, facts: unknown): Promise<void> {
   await host.putFile(posix.join(spool.facts, `${name}.json`), JSON.stringify(facts), 0o600);
+}
+
+/** Takes facts back that are no longer true. */
+export async function forgetFacts(host: Host, spool: Spool, name: string): Promise<void> {
+  await host.run(['rm', '-f', '--', posix.join(spool.facts, `${name}.json`)]);
 }
 
 /** @returns undefined when the step did not run. @throws Failure `Unexpected` when the facts are not of this form. */

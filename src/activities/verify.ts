@@ -10,7 +10,7 @@ import type { Offsite, StoredPartRef } from '../offsite/offsite.js';
 import { report } from './activity.js';
 import { type MediaFacts, mediaFacts } from './media.js';
 import { capturedEntries, storedParts } from './offsites.js';
-import { needFacts, type Spool } from './spool.js';
+import { needFacts, sealedOrdinal, type Spool } from './spool.js';
 
 export interface Checked {
   files: number;
@@ -45,7 +45,10 @@ const tooManyNew = 200_000;
 const sourceChecks = 1_000;
 
 /** Folders that are fetched by name; for more, an off-site takes longer to find them than to give everything. */
-const mostFolders = 2_000;
+const mostFolders = 20_000;
+
+/** Bytes of media that lie on the reader's disk at a time while they are hashed. */
+const batchBytes = 1 << 30;
 
 /**
  * Reads a copy back and compares it with what was captured on the host.
@@ -150,29 +153,35 @@ async function verifyMedia(
   checked: Tally,
   findings: Finding[],
 ): Promise<void> {
-  const { copy, host, spool, share, scratch } = verification;
+  const { copy, host, spool, scratch } = verification;
   const facts = await needFacts(host, spool, 'media', mediaFacts);
-  const pick = await tonight(host, spool, facts, share);
+  const pick = await tonight(verification, facts);
   const sizes = new Ledger();
   const contents = new Ledger();
+  const indexed = new PathSet(facts.files);
   const picked = { files: 0, bytes: 0 };
-  const folders = new Set<string>();
+  const folders = new Map<string, number>();
   for await (const record of indexOnHost(host, spool)) {
+    indexed.add(record.path);
     sizes.add(record.path, String(record.size));
     if (!pick(record.path)) continue;
     contents.add(record.path, record.sha256);
     picked.files += 1;
     picked.bytes += record.size;
-    if (folders.size <= mostFolders) folders.add(verifyFolder(record.path) || record.path);
+    const folder = verifyFolder(record.path) || record.path;
+    if (folders.size <= mostFolders) folders.set(folder, (folders.get(folder) ?? 0) + record.size);
   }
   checked.expect(picked);
-  const wanted = folders.size > mostFolders || picked.bytes > facts.bytes / 2 ? 'all' : [...folders];
+  const all = folders.size > mostFolders || picked.bytes > facts.bytes / 2;
   const readPicked = async function* () {
-    for await (const file of copy.readMedia(ref, wanted, scratch)) if (pick(file.path)) yield file;
+    for (const wanted of all ? (['all'] as const) : batches(folders))
+      for await (const file of copy.readMedia(ref, wanted, scratch))
+        if (pick(file.path) && indexed.has(file.path)) yield file;
   };
   const comparing = [
     (async () => {
-      for await (const file of copy.listMedia(ref)) sizes.take(file.path, String(file.size));
+      for await (const file of copy.listMedia(ref))
+        if (indexed.has(file.path)) sizes.take(file.path, String(file.size));
     })(),
     (async () => {
       const bytesOfEach = picked.bytes / Math.max(1, picked.files); // sizes are not told; the sum comes out right
@@ -189,16 +198,34 @@ async function verifyMedia(
   findings.push(...(await withoutChangesAtTheSource(verification, facts.root, suspects)));
 }
 
-/** Which files this night reads back: of the new ones by file, of the old ones by folder. */
+/** Folders in batches that fit on the reader's disk. */
+function* batches(folders: ReadonlyMap<string, number>): Iterable<string[]> {
+  let batch: string[] = [];
+  let bytes = 0;
+  for (const [folder, size] of folders) {
+    if (batch.length > 0 && bytes + size > batchBytes) {
+      yield batch;
+      [batch, bytes] = [[], 0];
+    }
+    batch.push(folder);
+    bytes += size;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+/**
+ * Which files this night reads back: of the new ones by file, of the old ones by folder. An off-site that lacks the last
+ * backup may get anything for the first time: there, all are new.
+ */
 async function tonight(
-  host: Host,
-  spool: Spool,
+  { host, spool, share, copy, instance }: Verification,
   facts: MediaFacts,
-  share: Verification['share'],
 ): Promise<(path: string) => boolean> {
   const pickNew = pickForVerify(facts.ordinal, share.new);
   const pickOld = pickForVerify(facts.ordinal, share.old);
-  if (facts.newFiles === facts.files || facts.newFiles > tooManyNew) return pickNew;
+  const before = await sealedOrdinal(host, spool, instance.domain, copy.name);
+  if (facts.newFiles === facts.files || facts.newFiles > tooManyNew || before !== facts.ordinal - 1)
+    return pickNew;
   const paths = new Set<string>();
   const stream = await host.stream(['cat', '--', `${spool.media.folder}/scan/${mediaIndexFiles.new}`], {
     as: spool.media.as,
@@ -215,6 +242,41 @@ async function* indexOnHost(host: Host, spool: Spool): AsyncIterable<MediaRecord
   });
   yield* readMediaIndex(stream.stdout, emptyHeader());
   await stream.completed;
+}
+
+/**
+ * The paths of an index, eight bytes for each: what came up after it was made is told from what is in it. Sixty-four bits
+ * of a hash are taken for the path; two of a billion files share them once in fifty times.
+ */
+class PathSet {
+  readonly #hashes: BigUint64Array;
+  #size = 0;
+  #sorted = false;
+
+  constructor(files: number) {
+    this.#hashes = new BigUint64Array(files);
+  }
+
+  add(path: string): void {
+    this.#hashes[this.#size++] = PathSet.#of(path);
+  }
+
+  has(path: string): boolean {
+    if (!this.#sorted) this.#hashes.sort();
+    this.#sorted = true;
+    const wanted = PathSet.#of(path);
+    let [low, high] = [0, this.#hashes.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#hashes[middle] ?? 0n) < wanted) low = middle + 1;
+      else high = middle;
+    }
+    return this.#hashes[low] === wanted;
+  }
+
+  static #of(path: string): bigint {
+    return createHash('sha256').update(path).digest().readBigUInt64BE(0);
+  }
 }
 
 /**

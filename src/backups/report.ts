@@ -1,3 +1,4 @@
+import type { Allowance } from './allowances.js';
 import type { BackupId } from './id.js';
 import type { PartName, QuiesceMode } from './parts.js';
 
@@ -7,6 +8,8 @@ export interface BackupRequest {
   quiesce?: QuiesceMode;
   only?: PartName[];
   offsites?: string[];
+  /** Refusals of preflight that become warnings, besides those that the configuration allows. */
+  allow?: Allowance[];
   /** Preflight alone: the report then has the status `planned`. */
   dryRun?: boolean;
 }
@@ -27,7 +30,34 @@ export interface BackupPlan {
   /** Free bytes in the folder where the small parts wait, and the bytes that they are expected to need. */
   spoolFreeBytes: number;
   spoolNeedBytes: number;
+  /** Where the media lay when preflight looked; absent without them. */
+  mediaPlace?: MediaPlace;
+  /** What this run or the configuration allows, whether or not it was needed. */
+  allow?: Allowance[];
   warnings: string[];
+}
+
+/** Where the media lie, so that the next run notices when that is not mounted. */
+export interface MediaPlace {
+  /** The media folder, without symbolic links. */
+  path: string;
+  /** The mount point that the folder is on: `/` when it is on no mount of its own. */
+  mountPoint: string;
+  /** As the kernel names it: `ext4`, `nfs4`, `fuse.sshfs`. */
+  fstype: string;
+}
+
+/** What the newest runs that sealed something tell about the source: each value of the newest run that has it. */
+export interface LastSealed {
+  /** Of the newest of these runs. */
+  backup: BackupId;
+  /** ISO time of the end of that run. */
+  finishedAt: string;
+  /** The live database's bytes on its server's disk. */
+  databaseBytes?: number;
+  mediaPlace?: MediaPlace;
+  /** Size of each part as it was captured. */
+  parts: Partial<Record<PartName, { bytes: number; files: number }>>;
 }
 
 export interface PlannedPart {

@@ -1,4 +1,5 @@
 import { type BackupId, timeOfBackup } from './id.js';
+import { type PartName, partNames } from './parts.js';
 
 /** How many backups to keep: the newest of each of so many days, weeks, months and years, and so many of the last. */
 export interface Retention {
@@ -14,6 +15,33 @@ export interface Decision {
   keep: boolean;
   /** Why it stays, in the operator's words; empty when it goes. */
   reasons: string[];
+}
+
+/** A backup, and the parts that it holds: not every run takes all of them. */
+export interface Held {
+  readonly backup: BackupId;
+  readonly parts: readonly PartName[];
+}
+
+/**
+ * Which of these backups stay: the policy holds for each part by itself, so that runs that take the database alone never
+ * push out the last copies of the media. Pure; a backup stays when one of its parts has a reason to.
+ */
+export function retainParts(backups: readonly Held[], policy: Retention, timezone = 'UTC'): Decision[] {
+  const reasons = new Map<BackupId, Set<string>>();
+  for (const part of partNames) {
+    const holding = backups.filter(({ parts }) => parts.includes(part)).map(({ backup }) => backup);
+    for (const decision of retain(holding, policy, timezone)) {
+      reasons.set(decision.backup, new Set([...(reasons.get(decision.backup) ?? []), ...decision.reasons]));
+    }
+  }
+  return [...new Set(backups.map(({ backup }) => backup))]
+    .sort()
+    .reverse()
+    .map((backup) => {
+      const why = [...(reasons.get(backup) ?? [])];
+      return { backup, keep: why.length > 0, reasons: why };
+    });
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { Allowance } from '../backups/allowances.js';
 import type { HostSpec } from '../hosts/open.js';
 
 /** The configuration as the program uses it: everything has a value, paths are absolute, units are in the names. */
@@ -38,6 +39,8 @@ export interface InstanceConfig {
   quiesce: { mode: 'brief' | 'full' | 'none'; budgetMs: number; leaseMs: number };
   /** Names of `Configuration.offsites`. */
   offsites: string[];
+  /** Refusals of preflight that become warnings. */
+  allow: Allowance[];
   /** Fractions from 0 to 1. */
   verify: { media: { new: number; old: number } };
   retention: { last: number; daily: number; weekly: number; monthly: number; yearly: number };

@@ -47,6 +47,7 @@ function instanceInput(instance: InstanceConfig): Record<string, unknown> {
       lease: printDuration(instance.quiesce.leaseMs),
     },
     offsites: instance.offsites,
+    allow: instance.allow,
     verify: { media: mapValues(instance.verify.media, printFraction) },
     retention: instance.retention,
     schedule: {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isTimezone, parseDuration, parseFraction, parseTimeOfDay } from './values.js';
+import { isTimezone, nearest, parseDuration, parseFraction, parseTimeOfDay } from './values.js';
 
 /**
  * The kinds of values that the configuration is made of. An issue's message says what was expected; `problems.ts` adds
@@ -8,12 +8,29 @@ import { isTimezone, parseDuration, parseFraction, parseTimeOfDay } from './valu
 
 /** The message of an `unrecognized_keys` issue is the list of the keys that this object knows. */
 export function strict<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
-  const keys = Object.keys(shape).join(', ');
-  return z.strictObject(shape, { error: (issue) => (issue.code === 'unrecognized_keys' ? keys : undefined) });
+  const keys = Object.keys(shape);
+  return z.strictObject(shape, {
+    error: ({ code }) => {
+      if (code === 'unrecognized_keys') return keys.join(', ');
+      return code === 'invalid_type' ? `expected keys and values, such as ${keys[0] ?? ''}: …` : undefined;
+    },
+  });
 }
 
-/** A string that `read` understands (it returns null for what it does not). */
-export function text<Value>(read: (text: string) => Value | null, expected: string, pattern?: RegExp) {
+export function list<Item extends z.ZodType>(item: Item, expected: string) {
+  return z.array(item, { error: `expected ${expected}` });
+}
+
+/**
+ * A string that `read` understands (it returns null for what it does not).
+ *
+ * @param words of which the nearest is offered for one that it does not understand.
+ */
+export function text<Value>(
+  read: (text: string) => Value | null,
+  expected: string,
+  { pattern, words }: { pattern?: RegExp; words?: () => readonly string[] } = {},
+) {
   const message = `expected ${expected}`;
   return z
     .string({ error: message })
@@ -21,13 +38,18 @@ export function text<Value>(read: (text: string) => Value | null, expected: stri
     .transform((input, context): Value => {
       const value = read(input);
       if (value !== null) return value;
-      context.addIssue({ code: 'custom', message });
+      context.addIssue({ code: 'custom', message, params: { words: words?.() ?? [] } });
       return z.NEVER;
     });
 }
 
+/** A string that is not empty. */
+export function word(expected: string) {
+  return matching(/./, expected);
+}
+
 function matching(pattern: RegExp, expected: string) {
-  return text((input) => (pattern.test(input) ? input : null), expected, pattern);
+  return text((input) => (pattern.test(input) ? input : null), expected, { pattern });
 }
 
 export function duration(example: string, limits: { min?: string; max?: string } = {}) {
@@ -41,17 +63,18 @@ export function duration(example: string, limits: { min?: string; max?: string }
       return durationMs > (parseDuration(max ?? '') ?? Infinity) ? null : durationMs;
     },
     `a duration such as ${example}${range === '' ? '' : ` (${range})`}`,
-    /^(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?$/,
+    { pattern: /^(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?$/ },
   );
 }
 
-export const fraction = text(
-  parseFraction,
-  'all, none or a percentage such as 5%',
-  /^(all|none|\d{1,3}(\.\d{1,4})?%)$/,
-);
+export const fraction = text(parseFraction, 'all, none or a percentage such as 5%', {
+  pattern: /^(all|none|\d{1,3}(\.\d{1,4})?%)$/,
+  words: () => ['all', 'none'],
+});
 
-export const timeOfDay = text(parseTimeOfDay, 'a time such as "03:17"', /^([01]\d|2[0-3]):[0-5]\d$/);
+export const timeOfDay = text(parseTimeOfDay, 'a time such as "03:17"', {
+  pattern: /^([01]\d|2[0-3]):[0-5]\d$/,
+});
 
 export function integer(min: number, max: number) {
   const message = `expected a whole number from ${String(min)} to ${String(max)}`;
@@ -72,9 +95,11 @@ export const domain = z.string().regex(domainPattern, {
     'expected a domain as LOCAL_DOMAIN has it: lower case letters, digits, hyphens and dots (xn--… for other letters)',
 });
 
-export const offsiteName = z.string().regex(/^[a-z0-9-]{1,40}$/, {
-  error: 'expected a name of at most 40 lower case letters, digits and hyphens',
-});
+const offsiteNameExpected = 'expected a name of at most 40 lower case letters, digits and hyphens';
+
+export const offsiteName = z
+  .string({ error: offsiteNameExpected })
+  .regex(/^[a-z0-9-]{1,40}$/, { error: offsiteNameExpected });
 
 /** Something that is a secret itself where the name of a file belongs. */
 const looksSecret = /-----BEGIN|AGE-SECRET-KEY-|\n/;
@@ -87,11 +112,27 @@ export function file(what: string) {
   );
 }
 
+export const folder = text(
+  (input) => (input !== '' && !looksSecret.test(input) ? input : null),
+  'the path of a folder',
+);
+
+function readPath(input: string): string | null {
+  return input !== '' && !/[\0\n]/.test(input) ? input.replace(/(?<=.)\/+$/, '') : null;
+}
+
 /** A path on the instance's host. */
 export function hostPath(what: string) {
+  return text(readPath, `the path of ${what}`);
+}
+
+/** The same, or `none`: what is written almost so is not taken for a folder's name. */
+export function hostPathOrNone(what: string) {
+  const words = () => ['none'];
   return text(
-    (input) => (input !== '' && !/[\0\n]/.test(input) ? input.replace(/(?<=.)\/+$/, '') : null),
-    `the path of ${what}`,
+    (input) => (input !== 'none' && nearest(input, words()) !== null ? null : readPath(input)),
+    `the path of ${what}, or none`,
+    { words },
   );
 }
 
@@ -113,24 +154,27 @@ export const sshAddress = text(
     return { user: match[1], address };
   },
   'user@address (the port has a key of its own)',
-  /^[A-Za-z_][\w.-]*@\S+$/,
+  { pattern: /^[A-Za-z_][\w.-]*@\S+$/ },
 );
 
-const argument = z
-  .string({ error: 'expected a string' })
-  .min(1, { error: 'expected a word that is not empty' });
+const argumentExpected = 'expected a word of the command that is not empty';
+const argument = z.string({ error: argumentExpected }).min(1, { error: argumentExpected });
+const argvExpected = 'expected an argv such as [systemctl, start, mastodon-web], or a list of them';
 
 /** One argv, or a list of them: always read as a list of them. */
 export const commands = z
-  .array(z.union([argument, z.array(argument).min(1)]), {
-    error: 'expected an argv such as [systemctl, start, mastodon-web], or a list of them',
-  })
+  .array(
+    z.union([argument, z.array(argument, { error: argumentExpected }).min(1, { error: argumentExpected })], {
+      error: argumentExpected,
+    }),
+    { error: argvExpected },
+  )
   .transform((input, context): string[][] => {
     const words = input.filter((entry): entry is string => typeof entry === 'string');
     if (words.length === input.length && words.length > 0) return [words];
     const lists = input.filter((entry): entry is string[] => typeof entry !== 'string');
     if (lists.length === input.length && lists.length > 0) return lists;
-    context.addIssue({ code: 'custom', message: 'expected one argv, or a list of argvs, and not empty' });
+    context.addIssue({ code: 'custom', message: argvExpected });
     return z.NEVER;
   });
 
@@ -147,4 +191,5 @@ export const systemdUnit = matching(
 export const timezone = text(
   (input) => (isTimezone(input) ? input : null),
   'a timezone such as UTC or Europe/Berlin',
+  { words: () => ['UTC', ...Intl.supportedValuesOf('timeZone')] },
 );

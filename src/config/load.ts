@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseDocument, type Document } from 'yaml';
+import { isMap, isNode, isPair, isScalar, isSeq, type Document } from 'yaml';
 import { Failure } from '../errors.js';
 import type { Configuration } from './configuration.js';
+import { offsiteName } from './fields.js';
 import { type Problem, problemsOf } from './problems.js';
+import { position, readText, readYaml } from './read-yaml.js';
 import { resolveConfiguration } from './resolve.js';
 import { configurationSchema } from './schema.js';
 import { nearest } from './values.js';
@@ -41,14 +42,7 @@ export function findConfiguration({ file, env = process.env }: LoadOptions = {})
  */
 export async function loadConfiguration(options: LoadOptions = {}): Promise<Configuration> {
   const file = findConfiguration(options);
-  const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown reason';
-    throw new Failure('ConfigInvalid', `The configuration ${file} cannot be read (${code}).`, {
-      next: 'Check the path (--config, PERMAFROST_CONFIG) and who may read it.',
-      cause: error,
-    });
-  });
-  return parseConfiguration(text, file, options.env);
+  return parseConfiguration(await readText(file), file, options.env);
 }
 
 /**
@@ -62,17 +56,9 @@ export function parseConfiguration(
   file: string,
   env: NodeJS.ProcessEnv = process.env,
 ): Configuration {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true });
-  if (document.errors.length > 0) {
-    throw invalid(
-      file,
-      document.errors.map(
-        (error) => `${position(lines, error.pos[0])} ${error.message.split('\n', 1)[0] ?? ''}`,
-      ),
-    );
-  }
-  const input: unknown = document.toJS() ?? {};
+  const yaml = readYaml(text);
+  if ('problems' in yaml) throw invalid(file, yaml.problems);
+  const { document, lines, input } = yaml;
   const checked = configurationSchema.safeParse(input);
   const problems = [...problemsOf(checked.error?.issues ?? [], input), ...unknownOffsites(input)];
   if (checked.success && problems.length === 0) return resolveConfiguration(checked.data, file, env);
@@ -97,11 +83,6 @@ function invalid(file: string, problems: readonly string[]): Failure {
       next: 'Correct the file; `permafrost config validate` checks it again.',
     },
   );
-}
-
-function position(lines: LineCounter, offset: number): string {
-  const { line, col } = lines.linePos(offset);
-  return `${String(line)}:${String(col)}`;
 }
 
 /** Where in the text a problem is: its key or value, else the nearest thing above it that is there. */
@@ -135,11 +116,12 @@ function offsetOf(document: Document, problem: Problem): number {
 function unknownOffsites(input: unknown): Problem[] {
   const { instances, offsites } = record(input);
   const known = Object.keys(record(offsites));
+  if (known.length === 0 || Array.isArray(offsites)) return []; // that itself is told
   return Object.entries(record(instances)).flatMap(([domain, instance]) => {
     const names = record(instance)['offsites'];
     if (!Array.isArray(names)) return [];
     return names.flatMap((name: unknown, index): Problem[] => {
-      if (typeof name !== 'string' || known.includes(name)) return [];
+      if (typeof name !== 'string' || known.includes(name) || !offsiteName.safeParse(name).success) return [];
       const suggestion = nearest(name, known);
       const remedy = suggestion === null ? 'expected a name under offsites' : `did you mean ${suggestion}?`;
       const path = ['instances', domain, 'offsites', index];

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { nearest } from './values.js';
+import { editDistance, nearest } from './values.js';
 
 /** One thing that is wrong in a configuration. */
 export interface Problem {
@@ -8,20 +8,41 @@ export interface Problem {
   /** Whether it is the key itself that is wrong, not what it holds. */
   readonly atKey: boolean;
   readonly text: string;
+  /** Of an unknown key, the one that was probably meant. */
+  readonly meant?: string;
+  /** Nothing is there. */
+  readonly missing?: boolean;
 }
 
 type Issue = z.core.$ZodIssue;
 
 /** Says what is wrong, one problem for each thing, in the words of operators. `input` is what was checked. */
 export function problemsOf(issues: readonly Issue[], input: unknown): Problem[] {
-  return issues.flatMap((issue) => describe(issue, [], input));
+  return oneEach(issues.flatMap((issue) => describe(issue, [], input)));
+}
+
+/** One line for each mistake: a misspelt key is not missing as well, and a value that is of no use is so once. */
+function oneEach(problems: readonly Problem[]): Problem[] {
+  const place = (path: readonly (string | number)[]) => JSON.stringify(path);
+  const meant = new Set(
+    problems.flatMap(({ path, meant }) =>
+      meant === undefined ? [] : [place([...path.slice(0, -1), meant])],
+    ),
+  );
+  const told = new Set<string>();
+  return problems.filter(({ path, atKey, missing }) => {
+    const here = `${String(atKey)} ${place(path)}`;
+    if (told.has(here) || (missing === true && meant.has(place(path)))) return false;
+    told.add(here);
+    return true;
+  });
 }
 
 function describe(issue: Issue, above: readonly PropertyKey[], input: unknown): Problem[] {
   const path = [...above, ...issue.path].map((key) => (typeof key === 'symbol' ? String(key) : key));
   const found = at(input, path);
   const wrong = (expected: string, suggestion: string | null = null): Problem[] => [
-    { path, atKey: false, text: foundText(path, found, expected) + didYouMean(suggestion) },
+    problemAt(path, found, expected, suggestion),
   ];
   switch (issue.code) {
     case 'unrecognized_keys':
@@ -44,8 +65,13 @@ function describe(issue: Issue, above: readonly PropertyKey[], input: unknown): 
           ? issue.message
           : `expected ${kinds[issue.expected] ?? issue.expected}`,
       );
-    default:
-      return wrong(issue.message);
+    default: {
+      const words: unknown = issue.code === 'custom' ? issue.params?.['words'] : undefined;
+      return wrong(
+        issue.message,
+        typeof found === 'string' ? nearest(found, (words ?? []) as string[]) : null,
+      );
+    }
   }
 }
 
@@ -59,14 +85,10 @@ function describeUnion(
   const { options, errors } = issue as { options?: unknown[]; errors: Issue[][] };
   if (options && options.length > 0) {
     const words = options.map(String);
+    const misspelt = found === undefined ? misspeltKey(path, input) : undefined;
+    if (misspelt !== undefined) return [misspelt];
     const suggestion = typeof found === 'string' ? nearest(found, words) : null;
-    return [
-      {
-        path,
-        atKey: false,
-        text: foundText(path, found, `expected ${oneOf(words)}`) + didYouMean(suggestion),
-      },
-    ];
+    return [problemAt(path, found, `expected ${oneOf(words)}`, suggestion)];
   }
   const meant = errors.find((option) =>
     option.every(
@@ -80,7 +102,31 @@ function describeUnion(
     .flat()
     .flatMap((inner) => (inner.code === 'invalid_value' ? inner.values.map(String) : []));
   const suggestion = typeof found === 'string' ? nearest(found, words) : null;
-  return [{ path, atKey: false, text: foundText(path, found, issue.message) + didYouMean(suggestion) }];
+  return [problemAt(path, found, issue.message, suggestion)];
+}
+
+/** Without the key that says which of several forms is meant, zod looks at no other key: one that is almost it. */
+function misspeltKey(path: readonly (string | number)[], input: unknown): Problem | undefined {
+  const above = path.slice(0, -1);
+  const map = at(input, above);
+  if (typeof map !== 'object' || map === null) return undefined;
+  const wanted = String(path.at(-1));
+  const key = nearest(wanted, Object.keys(map));
+  return key === null ? undefined : unknownKey([...above, key], key, [wanted]);
+}
+
+function problemAt(
+  path: readonly (string | number)[],
+  found: unknown,
+  expected: string,
+  suggestion: string | null,
+): Problem {
+  return {
+    path,
+    atKey: false,
+    text: foundText(path, found, expected) + didYouMean(suggestion),
+    ...(found === undefined ? { missing: true } : {}),
+  };
 }
 
 const kinds: Record<string, string> = {
@@ -98,8 +144,14 @@ const secretName = /pass|secret|token|credential|api_?key|private_?key|age_?(?:k
 /** A secret under a key of its own is never shown, and its place is a file. */
 function unknownKey(path: readonly (string | number)[], key: string, known: readonly string[]): Problem {
   const unknown = `unknown key ${quoted(key)}`;
-  const problem = (text: string): Problem => ({ path, atKey: true, text: unknown + text });
-  if (secretName.test(key) && !/file$/i.test(key)) {
+  const suggestion = nearest(key, known);
+  const problem = (text: string): Problem => ({
+    ...{ path, atKey: true, text: unknown + text },
+    ...(suggestion === null ? {} : { meant: suggestion }),
+  });
+  // `passwordFiel` is a slip, `password` is not.
+  const slip = suggestion !== null && editDistance(key.toLowerCase(), suggestion.toLowerCase()) <= 2;
+  if (!slip && secretName.test(key) && !/file$/i.test(key)) {
     const begin = key.replace(/_/g, '').toLowerCase();
     const holder = known.find((name) => name.endsWith('File') && name.toLowerCase().startsWith(begin));
     const remedy = holder
@@ -107,7 +159,6 @@ function unknownKey(path: readonly (string | number)[], key: string, known: read
       : 'keep it in a file or an environment variable';
     return problem(`: a secret is never written here; ${remedy}`);
   }
-  const suggestion = nearest(key, known);
   return problem(suggestion === null ? `; expected ${oneOf(known)}` : didYouMean(suggestion));
 }
 
@@ -119,8 +170,9 @@ function foundText(path: readonly (string | number)[], found: unknown, expected:
 /** What may be shown of a value: nothing that may be a secret, and nothing long. */
 function shown(key: string, value: unknown): string {
   if (value === null) return 'nothing';
-  if (Array.isArray(value)) return 'a list';
-  if (typeof value === 'object') return 'keys and values';
+  if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
+  if (typeof value === 'object') return Object.keys(value).length === 0 ? 'no keys' : 'keys and values';
+  if (value === '' || typeof value === 'boolean') return JSON.stringify(value);
   const text = String(value);
   if (
     secretName.test(key) ||

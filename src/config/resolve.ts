@@ -70,6 +70,7 @@ function resolveInstance(
     database: { format, jobs, lockWaitTimeoutMs: lockWaitTimeout, ...present({ host, port }) },
     quiesce: { mode: input.quiesce.mode, budgetMs: input.quiesce.budget, leaseMs: input.quiesce.lease },
     offsites: input.offsites ?? offsites,
+    allow: input.allow,
     verify: input.verify,
     retention: input.retention,
     schedule: {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { allowanceNames } from '../backups/allowances.js';
 import {
   commandName,
   commands,
@@ -8,7 +9,9 @@ import {
   fraction,
   health,
   hostPath,
+  hostPathOrNone,
   integer,
+  list,
   offsiteName,
   port,
   sshAddress,
@@ -16,6 +19,7 @@ import {
   systemdUnit,
   timeOfDay,
   timezone,
+  word,
 } from './fields.js';
 import { changesClocks } from './values.js';
 
@@ -39,8 +43,7 @@ const host = z
 
 const systemdServices = strict({
   kind: z.literal('systemd'),
-  units: z
-    .array(systemdUnit)
+  units: list(systemdUnit, 'a list of units such as [mastodon-web]')
     .min(1, { error: 'expected at least one unit; leave units out to have them found' })
     .optional()
     .meta({ description: 'Default: the units that work in the root.' }),
@@ -51,7 +54,9 @@ const commandServices = strict({
   start: commands.meta({ description: 'One argv, or one for each service.' }),
   stop: commands,
   status: commands.meta({ description: 'Exit code 0: the service runs.' }),
-  names: z.array(commandName).optional().meta({ description: "The services' names, in the same order." }),
+  names: list(commandName, 'a list of names such as [web, sidekiq]')
+    .optional()
+    .meta({ description: "The services' names, in the same order." }),
 }).superRefine(({ start, stop, status, names }, context) => {
   for (const [key, list] of Object.entries({ stop, status, ...(names ? { names } : {}) })) {
     if (list.length === start.length) continue;
@@ -65,7 +70,7 @@ const mastodon = strict({
     description: "Mastodon's folder on the host: it holds .env.production and public/system.",
   }),
   envFile: hostPath('the env file').optional().meta({ description: 'Default: .env.production in the root.' }),
-  media: hostPath('the media folder, or none').optional().meta({
+  media: hostPathOrNone('the media folder').optional().meta({
     description: 'The media folder; none when it lives in object storage. Default: as the env file says.',
   }),
   mediaCache: z
@@ -75,9 +80,11 @@ const mastodon = strict({
   redisDump: hostPath("Redis's dump").optional().meta({ description: 'Default: what Redis says.' }),
   services: z.discriminatedUnion('kind', [systemdServices, commandServices]).optional(),
   health: health.optional().meta({ description: 'Default: /health of the web service on this machine.' }),
-  extraFiles: z.array(hostPath('a file or folder on the host, or a pattern')).default([]).meta({
-    description: "More files for the part secrets. nginx's site and the units' files are found anyway.",
-  }),
+  extraFiles: list(hostPath('a file or folder on the host, or a pattern'), 'a list of paths')
+    .default([])
+    .meta({
+      description: "More files for the part secrets. nginx's site and the units' files are found anyway.",
+    }),
 });
 
 const database = strict({
@@ -86,9 +93,7 @@ const database = strict({
     description: 'Tables restored side by side; a dump is one stream, which the media index runs beside.',
   }),
   lockWaitTimeout: duration('10s', { min: '1s' }).prefault('10s'),
-  host: z
-    .string()
-    .min(1, { error: 'expected a host name or the folder of a socket' })
+  host: word('a host name or the folder of a socket')
     .optional()
     .meta({ description: 'Where PostgreSQL itself answers, when the env file names PgBouncer.' }),
   port: port.optional(),
@@ -165,12 +170,14 @@ export const instance = strict({
   mastodon,
   database: database.prefault({}),
   quiesce: quiesce.prefault({}),
-  offsites: z
-    .array(offsiteName)
+  offsites: list(offsiteName, 'a list of names such as [vault]')
     .min(1, { error: 'expected at least one off-site; leave offsites out for all of them' })
     .refine((names) => new Set(names).size === names.length, { error: 'expected each off-site once' })
     .optional()
     .meta({ description: 'Names under the top-level key offsites. Default: all of them.' }),
+  allow: list(z.enum(allowanceNames), 'a list of names such as [smaller-database]')
+    .default([])
+    .meta({ description: 'What preflight would refuse, and is meant so: it becomes a warning of the run.' }),
   verify: strict({
     media: strict({ new: fraction.prefault('all'), old: fraction.prefault('5%') }).prefault({}),
   })

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { file, flag, strict, text } from './fields.js';
+import { file, flag, list, strict, text } from './fields.js';
 
 /** A place, but not with a password in it: those belong in a file. */
 function place(pattern: RegExp, expected: string) {
@@ -48,8 +48,7 @@ const rsync = strict({
   target: place(/^[A-Za-z_][\w.-]*@[^\s:]+:\S+$/, 'user@host:/folder'),
   identityFile,
   knownHosts,
-  recipients: z
-    .array(recipient)
+  recipients: list(recipient, 'a list of public keys such as [age1…]')
     .default([])
     .meta({ description: 'Public keys that the backups are encrypted for.' }),
   ageIdentityFile: file('the private key of age')

@@ -1,12 +1,12 @@
 import { z } from 'zod';
-import { domain, file, flag, offsiteName, port, strict, text } from './fields.js';
+import { domain, file, flag, folder, offsiteName, port, strict, text, word } from './fields.js';
 import { instance } from './schema-instance.js';
 import { offsite } from './schema-offsite.js';
 
 export type * from './configuration.js';
 
 const tls = strict({
-  serverName: z.string().min(1).optional(),
+  serverName: word('a host name').optional(),
   caFile: file('certificates').optional(),
   certFile: file('a certificate').optional(),
   keyFile: file('a private key').optional(),
@@ -23,12 +23,14 @@ const server = strict({
     .optional()
     .meta({ description: 'A server of our own, on this machine.' }),
   address: address.optional().meta({ description: 'host:port of a Temporal cluster.' }),
-  namespace: z.string().min(1).optional(),
+  namespace: word('the name of a namespace').optional(),
   apiKeyFile: file('an API key').optional(),
   tls: z
     .union([flag(), tls], { error: 'expected true, or { caFile, certFile, keyFile, serverName }' })
     .optional(),
-  profile: z.string().min(1).optional().meta({ description: "A profile of Temporal's own temporal.toml." }),
+  profile: word('the name of a profile')
+    .optional()
+    .meta({ description: "A profile of Temporal's own temporal.toml." }),
   file: file("Temporal's profiles")
     .optional()
     .meta({ description: 'temporal.toml; default: where Temporal looks.' }),
@@ -59,15 +61,17 @@ const temporal = z
 /** The configuration file. Its input is what an operator writes; `resolve.ts` makes the program's form of the output. */
 export const configurationSchema = strict({
   instances: z
-    .record(domain, instance)
+    .record(domain, instance, {
+      error: 'expected an instance by its LOCAL_DOMAIN, such as example.social: …',
+    })
     .refine((all) => Object.keys(all).length > 0, { error: 'expected at least one instance' })
     .meta({ description: 'Mastodon servers, by their LOCAL_DOMAIN.' }),
   offsites: z
-    .record(offsiteName, offsite)
+    .record(offsiteName, offsite, { error: 'expected an off-site by its name, such as vault: …' })
     .refine((all) => Object.keys(all).length > 0, { error: 'expected at least one off-site' })
     .meta({ description: 'Places outside the instance where backups are kept.' }),
   temporal: temporal.optional(),
-  state: file("Permafrost's own files").prefault('/var/lib/permafrost').meta({
+  state: folder.prefault('/var/lib/permafrost').meta({
     description: "Permafrost's own folder on this machine: embedded server, drill scratch, local records.",
   }),
 });

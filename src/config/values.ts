@@ -110,7 +110,7 @@ export function nearest(word: string, candidates: readonly string[]): string | n
 }
 
 /** Letters to insert, delete, replace, or swap with their neighbour. */
-function editDistance(from: string, to: string): number {
+export function editDistance(from: string, to: string): number {
   const rows = [Array.from({ length: to.length + 1 }, (_, column) => column)];
   const at = (row: number, column: number) => rows[row]?.[column] ?? Infinity;
   for (let row = 1; row <= from.length; row += 1) {

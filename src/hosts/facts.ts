@@ -3,7 +3,7 @@ import type { HostFacts } from './host.js';
 
 /**
  * Asks a host what it is like, and makes Permafrost's own folder there. One value a line, as `name=value`.
- * $1: the folder, or empty for the default one.
+ * $1: the folder, or empty for the default one. $2: `look`, to make nothing and say what could not be made.
  */
 export const factsScript = `
 umask 077
@@ -19,15 +19,25 @@ if [ -z "$folder" ]; then
   if [ "$(id -u)" = 0 ]; then folder=/var/lib/permafrost
   else folder=\${XDG_STATE_HOME:-$HOME/.local/state}/permafrost; fi
 fi
-mkdir -p -- "$folder" && [ -O "$folder" ] && [ -w "$folder" ] || {
-  echo "the folder $folder cannot be made, or belongs to another user" >&2; exit 1; }
-# A folder of something else that was named by mistake is not closed to its users.
-[ -n "$(ls -A -- "$folder")" ] || chmod 0700 -- "$folder"
-case $(stat -L -c %a -- "$folder") in *00) ;; *)
-  echo "the folder $folder is open to others: if it is Permafrost's own, chmod 0700 $folder" >&2; exit 1 ;;
-esac
+refuse() {
+  local owner why='cannot be made'
+  owner=$(stat -L -c %U -- "$folder" 2>/dev/null) && [ "$owner" != "$(id -un)" ] &&
+    why="belongs to $owner, and this is $(id -un): do it as $owner"
+  echo "the folder $folder $why" >&2; exit 1
+}
+if [ "$2" = look ] && [ ! -e "$folder" ]; then
+  near=$folder; until [ -e "$near" ]; do near=$(dirname -- "$near"); done
+  [ -d "$near" ] && [ -w "$near" ] || refuse
+else
+  mkdir -p -- "$folder" && [ -O "$folder" ] && [ -w "$folder" ] || refuse
+  # A folder of something else that was named by mistake is not closed to its users.
+  if [ -z "$(ls -A -- "$folder")" ]; then [ "$2" = look ] || chmod 0700 -- "$folder"
+  else case $(stat -L -c %a -- "$folder") in *00) ;; *)
+    echo "the folder $folder is open to others: if it is Permafrost's own, chmod 0700 $folder" >&2; exit 1 ;;
+  esac; fi
+fi
 printf '%s\\n' "user=$(id -un)" "uid=$(id -u)" "group=$(id -gn)" "arch=$(uname -m)" "systemd=$systemd" \\
-  "jobs=$jobs" "bootId=$(cat /proc/sys/kernel/random/boot_id)" "folder=$(cd -- "$folder" && pwd)"
+  "jobs=$jobs" "bootId=$(cat /proc/sys/kernel/random/boot_id)" "folder=$(realpath -m -s -- "$folder")"
 `;
 
 /** Reads what `factsScript` printed. */

@@ -18,8 +18,9 @@
 /** Who is a supervisor, shared by the scripts: a pid alone may be somebody else's by now. */
 const isSupervisor = `
 is_supervisor() { # pid, start time (field 22 of proc_pid_stat(5)); its name in field 2 may hold spaces and brackets
-  local stat start=$2
-  [ "$1" != 0 ] && stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+  local stat= start=$2
+  [ "$1" = 0 ] || { IFS= read -r -d '' stat < "/proc/$1/stat"; } 2>/dev/null
+  [ -n "$stat" ] || return 1
   set -- \${stat##*) }
   [ "$1" != Z ] && [ "$1" != X ] && [ "\${20}" = "$start" ]
 }`;
@@ -192,7 +193,7 @@ while look && [ $SECONDS -lt $deadline ]; do
     told[$pid]=yes
     kill -TERM "$pid" 2>/dev/null && kill -CONT "$pid" 2>/dev/null
   done
-  sleep 0.1
+  [ $SECONDS -lt $((deadline - grace + 2)) ] && sleep 0.1 || sleep 0.4   # a look goes through all processes
 done
 kill_all
 [ "$fate" = end ] || exit 0
@@ -257,17 +258,23 @@ ended() { code=; [ -s exit ] && read -r code < exit; [[ $code =~ ^[0-9]+$ ]]; }
 state=exited
 if ! ended; then
   code=-1
-  if [ "$boot" != "$(cat /proc/sys/kernel/random/boot_id)" ]; then state=lost
+  read -r current < /proc/sys/kernel/random/boot_id
+  if [ "$boot" != "$current" ]; then state=lost
   elif is_supervisor "$pid" "$start"; then state=running
   elif ! ended; then code=-1 state=orphaned; fi
 fi
 mapfile -d '' -t spec < spec
-file=\${spec[2]}
-count() { stat -L -c %s -- "$1" 2>/dev/null || echo 0; }
-if [ -n "$file" ]; then bytes=$(count "$file")
-else bytes=$(( $(cat stdout.before 2>/dev/null || echo 0) + $(count stdout) )); fi
-echo "$state $code $(( $(date +%s%3N) - at )) $bytes"
-last() { for piece in "$1.1" "$1"; do tail -c 4096 -- "$piece" 2>/dev/null; done | tail -c 4096 | base64 -w0; echo; }
+file=\${spec[2]} before=0
+[ -n "$file" ] || ! [ -e stdout.before ] || read -r before < stdout.before
+bytes=$(stat -L -c %s -- "\${file:-stdout}" 2>/dev/null || echo 0)
+now=\${EPOCHREALTIME/[.,]/}   # microseconds; the point is the locale's
+[ -n "$now" ] && now=\${now%???} || now=$(date +%s%3N)
+echo "$state $code $((now - at)) $((before + bytes))"
+last() {
+  if [ -s "$1.1" ]; then tail -q -c 4096 -- "$1.1" "$1" | tail -c 4096 | base64 -w0
+  elif [ -s "$1" ]; then tail -c 4096 -- "$1" | base64 -w0; fi 2>/dev/null
+  echo
+}
 last stdout
 last stderr
 `;

@@ -134,7 +134,8 @@ function changedKey(
   );
 }
 
-function shortType(key: Buffer): string {
+/** `ed25519`: as ssh-keygen and the names of key files have it. */
+export function shortType(key: Buffer): string {
   const type = keyType(key);
   if (type.startsWith('ecdsa-')) return 'ecdsa';
   return type.replace(/^ssh-/, '');

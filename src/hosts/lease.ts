@@ -34,6 +34,8 @@ export interface LeaseState {
 
 const exitCodes = { heldByAnother: 75, notOurs: 76, notArmed: 77, nothingRecorded: 78 } as const;
 
+const anyCode = Array.from({ length: 256 }, (_, code) => code);
+
 async function leaseFolder(host: Host, name: string): Promise<string> {
   return `${(await host.facts()).folder}/lease/${name}`;
 }
@@ -96,7 +98,7 @@ export async function armLease(
       `the lease of ${name} could not be armed on ${host.name}: ${result.stderr.trim()}`,
       {
         host: host.name,
-        next: 'nothing was stopped; see whether systemd-run works there (as root, or by the sudo rules of the handbook)',
+        next: 'nothing was stopped; see whether the disk is full, and whether systemd-run works there (as root, or by the sudo rules of the handbook)',
       },
     );
   }
@@ -138,16 +140,42 @@ export async function stopUnderLease(host: Host, name: string, token: string): P
 export async function startUnderLease(host: Host, name: string, token: string): Promise<boolean> {
   const folder = await leaseFolder(host, name);
   const result = await host.run(['bash', `${folder}/lease.sh`, 'start', token], {
-    okCodes: Array.from({ length: 256 }, (_, code) => code),
+    okCodes: anyCode,
     timeoutMs: 400_000,
   });
   if (result.exitCode === 0) return true;
   if (result.exitCode === exitCodes.nothingRecorded || result.exitCode === 127 || result.exitCode === 70)
     return false;
   if (result.exitCode === exitCodes.notOurs) throw lost(host, name);
-  throw new Failure(
+  throw notStarted(host, name, result.stderr);
+}
+
+/**
+ * Starts services that no lease has recorded, side by side, as a lease starts its own: what their commands leave running
+ * is on its own feet.
+ *
+ * @throws Failure `ServicesDown` when a start command fails.
+ */
+export async function startWithoutLease(
+  host: Host,
+  name: string,
+  services: readonly LeasedService[],
+): Promise<void> {
+  const folder = await leaseFolder(host, name);
+  await host.run(['mkdir', '-p', '-m', '700', folder]);
+  const commands = sideBySide(services.map((service) => service.start));
+  // The script is handed over, not put there: this works on a full disk.
+  const result = await host.run(['bash', '-c', leaseScript, `${folder}/lease.sh`, 'start_these', commands], {
+    okCodes: anyCode,
+    timeoutMs: 240_000,
+  });
+  if (result.exitCode !== 0) throw notStarted(host, name, result.stderr);
+}
+
+function notStarted(host: Host, name: string, said: string): Failure {
+  return new Failure(
     'ServicesDown',
-    `the services of ${name} on ${host.name} did not start: ${result.stderr.trim().slice(-1500)}`,
+    `the services of ${name} on ${host.name} did not start: ${said.trim().slice(-1500)}`,
     {
       host: host.name,
       next: 'look at `systemctl status` and the journal of the named unit there; the start is tried again until it works',
@@ -179,11 +207,40 @@ export async function leaseState(host: Host, name: string): Promise<LeaseState> 
     ...(token === undefined ? {} : { token }),
     ...(phase === 'armed' || phase === 'starting' || phase === 'fired' ? { phase } : {}),
     ...(deadline === undefined ? {} : { firesInMs: (Number(deadline) - Number(said.get('uptime'))) * 1000 }),
-    rebooted: said.has('boot') && said.get('boot') !== said.get('boot-now'),
+    // An older Permafrost's script, which lies there until the next lease is armed, leaves the comparison to us.
+    rebooted: said.has('rebooted')
+      ? said.get('rebooted') === 'yes'
+      : said.has('boot') && said.get('boot') !== said.get('boot-now'),
     services: (said.get('names') ?? '').split(' ').filter((service) => service !== ''),
     wasHealthy: said.get('health') === 'yes',
     ...(firedAt && firedToken ? { lastFired: { at: firedAt, token: firedToken } } : {}),
   };
+}
+
+/** A lease that has this long been over is one that nobody renews any more, milliseconds. */
+const graceMs = 60_000;
+
+/**
+ * Whether a held lease is one that nobody is at work under any more: its host was started anew, its services are being
+ * started already, or its time has passed. The host may be looked after by another Permafrost too, whose run Temporal
+ * here knows nothing of: a lease that is not over is left alone by whoever does not hold it.
+ */
+export function isLeaseOver(lease: LeaseState): boolean {
+  return lease.rebooted || lease.phase !== 'armed' || (lease.firesInMs ?? 0) < -graceMs;
+}
+
+/** @throws Failure `Busy` when a run other than `token`'s is at work under the lease. */
+export function refuseForeignLease(host: Host, name: string, lease: LeaseState, token?: string): void {
+  if (!lease.held || lease.token === token || isLeaseOver(lease)) return;
+  const minutes = Math.max(1, Math.ceil((lease.firesInMs ?? 0) / 60_000));
+  throw new Failure(
+    'Busy',
+    `another run holds the lease of ${name} on ${host.name} (for ${String(minutes)} more ${minutes === 1 ? 'minute' : 'minutes'})`,
+    {
+      host: host.name,
+      next: `wait until it ends; if that run is gone for good: permafrost services start ${name}`,
+    },
+  );
 }
 
 /** The systemd unit (without its ending) that a lease's timers are named after. */
@@ -195,7 +252,7 @@ export function leaseUnit(name: string): string {
 export async function leaseCommands(host: Host, name: string, seconds: number): Promise<string[][]> {
   const { user, group, folder } = await host.facts();
   const unit = leaseUnit(name);
-  return ['a', 'b'].flatMap((slot) => [
+  return ['a', 'b', 'c'].flatMap((slot) => [
     [
       'systemd-run',
       '--quiet',
@@ -205,6 +262,7 @@ export async function leaseCommands(host: Host, name: string, seconds: number): 
       `--gid=${group}`,
       `--on-active=${String(Math.ceil(seconds))}`,
       '--timer-property=AccuracySec=100ms',
+      '--property=KillMode=process',
       '/bin/bash',
       `${folder}/lease/${name}/lease.sh`,
       'fire',

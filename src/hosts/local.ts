@@ -11,16 +11,21 @@ import { exitCodeFrom, type Running, type StartOptions, type Transport } from '.
  *
  * @param spec.folder Permafrost's own folder; default `/var/lib/permafrost` for root, else
  *   `$XDG_STATE_HOME/permafrost` or `~/.local/state/permafrost`.
+ * @param spec.look do not make that folder.
  */
-export function localHost(spec: { folder?: string } = {}): Host {
-  return new ShellHost(new LocalTransport(spec.folder === undefined ? undefined : resolve(spec.folder)));
+export function localHost(spec: { folder?: string; look?: boolean } = {}): Host {
+  const folder = spec.folder === undefined ? undefined : resolve(spec.folder);
+  return new ShellHost(new LocalTransport(folder, spec.look === true));
 }
 
 class LocalTransport implements Transport {
   readonly name = 'local';
   readonly sudo = false;
 
-  constructor(readonly folder: string | undefined) {}
+  constructor(
+    readonly folder: string | undefined,
+    readonly look: boolean,
+  ) {}
 
   async start(argv: readonly string[], options: StartOptions = {}): Promise<Running> {
     checkArgv(argv);

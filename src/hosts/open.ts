@@ -19,7 +19,11 @@ export type HostSpec =
       folder?: string;
     };
 
-/** Opens a host. Nothing is connected before the first command; the caller closes it. */
-export function openHost(spec: HostSpec): Host {
-  return spec.kind === 'local' ? localHost(spec) : sshHost(spec);
+/**
+ * Opens a host. Nothing is connected before the first command; the caller closes it.
+ *
+ * @param options.look for those who only look: Permafrost's own folder is not made there.
+ */
+export function openHost(spec: HostSpec, options: { look?: boolean } = {}): Host {
+  return spec.kind === 'local' ? localHost({ ...spec, ...options }) : sshHost({ ...spec, ...options });
 }

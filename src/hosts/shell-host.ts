@@ -130,7 +130,8 @@ export class ShellHost implements Host {
   }
 
   async #askFacts(): Promise<HostFacts> {
-    const { stdout } = await this.#script(factsScript, [this.#transport.folder ?? '']);
+    const { folder = '', look } = this.#transport;
+    const { stdout } = await this.#script(factsScript, [folder, look ? 'look' : '']);
     return parseFacts(stdout, this.name, this.#transport.sudo);
   }
 

@@ -23,6 +23,8 @@ export interface SshSpec {
   readonly sudo: boolean;
   /** Permafrost's own folder there; default as for the local host. */
   readonly folder?: string;
+  /** Do not make that folder. */
+  readonly look?: boolean;
 }
 
 /** A machine reached over SSH. Connects with the first command, and again when the connection was lost. */
@@ -41,6 +43,7 @@ class SshTransport implements Transport {
   readonly name: string;
   readonly sudo: boolean;
   readonly folder: string | undefined;
+  readonly look: boolean;
   readonly #address: SshAddress;
   readonly #waiting: (() => void)[] = [];
   #sessions = 0;
@@ -50,6 +53,7 @@ class SshTransport implements Transport {
     this.name = `${spec.user}@${spec.address}${spec.port === 22 ? '' : `:${spec.port}`}`;
     this.sudo = spec.sudo;
     this.folder = spec.folder;
+    this.look = spec.look === true;
     this.#address = {
       host: this.name,
       user: spec.user,

@@ -58,18 +58,46 @@ export async function resolvePrograms(host: Host, rules: readonly SudoRule[]): P
   });
 }
 
-/** Those of the rules that sudo on this host does not grant. Runs none of their commands. */
+/**
+ * Those of the rules that sudo on this host does not grant, or grants only after a password. Runs none of their
+ * commands.
+ */
 export async function missingRules(host: Host, rules: readonly SudoRule[]): Promise<SudoRule[]> {
-  const missing: SudoRule[] = [];
-  for (const rule of rules) {
+  if (rules.length === 0) return [];
+  const env = { LC_ALL: 'C' };
+  const granted = rules.map(async (rule) => {
     // A command that only ALL allows.
     const argv = rule.argv === 'ALL' ? ['sh', '-c', 'true'] : rule.argv;
-    const { exitCode } = await host.run(['sudo', '-n', '-l', '-u', rule.as, '--', ...argv], {
-      okCodes: [0, 1],
-    });
-    if (exitCode !== 0) missing.push(rule);
-  }
-  return missing;
+    const words = ['sudo', '-n', '-l', '-u', rule.as, '--', ...argv];
+    return (await host.run(words, { okCodes: [0, 1], env })).exitCode === 0;
+  });
+  const [listed, ...grants] = await Promise.all([
+    host.run(['sudo', '-n', '-ll'], { okCodes: [0, 1], env }),
+    ...granted,
+  ]);
+  return rules.filter((rule, at) => grants[at] !== true || asksForPassword(listed.stdout, rule));
+}
+
+/**
+ * Whether sudo would ask for a password before a command that it allows: `sudo -l COMMAND` does not tell. Pure.
+ *
+ * @param listing what `sudo -ll` says, in English. The last entry that fits decides (sudoers(5)); where none fits as it
+ *   is written (a pattern, an alias), the rule is taken to ask for none.
+ */
+export function asksForPassword(listing: string, rule: SudoRule): boolean {
+  const [defaults = '', ...entries] = listing.split(/^(?:Sudoers entry|LDAP Role):.*$/m);
+  if (/^\s+exempt_group=|[\s,]exempt_group=|!authenticate/m.test(defaults)) return false;
+  const wanted = rule.argv === 'ALL' ? ['ALL'] : [rule.argv.join(' '), rule.argv[0] ?? '', 'ALL'];
+  const fitting = entries.filter((entry) => {
+    const [head = '', commands = ''] = entry.split(/^\s*Commands:\s*$/m);
+    const users = /^\s*RunAsUsers: (.*)$/m.exec(head)?.[1]?.split(/,\s*/) ?? ['root'];
+    const lines = commands.split('\n').map((line) => line.trim().replace(/\\(.)/g, '$1'));
+    return (
+      users.some((user) => user === rule.as || user === 'ALL') && wanted.some((one) => lines.includes(one))
+    );
+  });
+  const last = fitting.at(-1);
+  return last !== undefined && !/^\s*Options:.*!authenticate/m.test(last);
 }
 
 /** @throws Failure `AuthFailed` naming the rules that are missing. */
@@ -80,7 +108,7 @@ export async function requireRules(host: Host, rules: readonly SudoRule[], domai
   const lines = sudoersText(user, await resolvePrograms(host, missing)).trim();
   throw new Failure(
     'AuthFailed',
-    `sudo on ${host.name} does not allow ${user} all that a backup of ${domain} needs; missing: ${lines.split('\n').join(' | ')}`,
+    `sudo on ${host.name} does not allow ${user}, without asking for a password, all that a backup of ${domain} needs; missing: ${lines.split('\n').join(' | ')}`,
     {
       host: host.name,
       next: `put what \`permafrost config sudoers ${domain}\` prints into a file of /etc/sudoers.d there`,

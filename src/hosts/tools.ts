@@ -81,34 +81,55 @@ export function toolPath(name: ToolName, version?: string): Tool {
  */
 export async function provideTool(host: Host, name: ToolName): Promise<string> {
   const requirement = requirementOf(name);
-  const own = await hostsOwn(host, name, requirement);
-  if (own.path !== undefined) return own.path;
-  const missing = (why: string) => {
-    const what = own.version === undefined ? `there is no ${name}` : `${name} is ${own.version}`;
-    return new Failure(
-      'ToolMissing',
-      `On ${host.name} ${what}; ${requirement.minimum} or newer is needed. ${why}`,
-      {
-        host: host.name,
-        next: `Install ${requirement.package ?? name} ${requirement.minimum} or newer on ${host.name}.`,
-      },
-    );
-  };
-  if (!requirement.carried) throw missing('It cannot be brought along.');
-  const { arch, folder } = await host.facts();
-  if (arch !== machine())
-    throw missing(`It cannot be brought along: that host is ${arch}, this one ${machine()}.`);
-  const tool = toolPath(name);
-  const path = `${folder}/bin/${name}-${tool.version}`;
-  if ((await tryCopy(host, path, tool, requirement)) === 'runs') return path;
-  await host.run(['mkdir', '-p', '-m', '700', `${folder}/bin`]);
+  const there = await findTool(host, name);
+  if (there.brought === undefined || there.there) return there.path;
+  const { path, brought: tool } = there;
+  await host.run(['mkdir', '-p', '-m', '700', dirname(path)]);
   await host.putFile(path, await readFile(tool.path), 0o700);
   const state = await tryCopy(host, path, tool, requirement);
   if (state === 'runs') return path;
-  if (state === 'does not run') throw missing('The one that was brought along does not run there.');
+  if (state === 'does not run')
+    throw missing(host, name, {}, 'The one that was brought along does not run there.');
   throw new Failure('CommandFailed', `${name} did not arrive on ${host.name} as it was sent.`, {
     host: host.name,
-    next: `Look at the disk under ${folder} on ${host.name}.`,
+    next: `Look at the disk under ${dirname(path)} on ${host.name}.`,
+  });
+}
+
+/** A tool as it is, or will be, on a host. */
+export interface HostTool {
+  /** Absolute, on the host. */
+  readonly path: string;
+  readonly version: string;
+  /** It lies there now; false: the next run brings it. */
+  readonly there: boolean;
+  /** This machine's, when it is not the host's own. */
+  readonly brought?: Tool;
+}
+
+/** Which tool `provideTool` gives, without bringing it. @throws Failure `ToolMissing`; whatever `host` throws */
+export async function findTool(host: Host, name: ToolName): Promise<HostTool> {
+  const requirement = requirementOf(name);
+  const own = await hostsOwn(host, name, requirement);
+  if (own.path !== undefined) return { path: own.path, version: own.version ?? '', there: true };
+  if (!requirement.carried) throw missing(host, name, own, 'It cannot be brought along.');
+  const { arch, folder } = await host.facts();
+  if (arch !== machine()) {
+    const why = `It cannot be brought along: that host is ${arch}, this one ${machine()}.`;
+    throw missing(host, name, own, why);
+  }
+  const brought = toolPath(name);
+  const path = `${folder}/bin/${name}-${brought.version}`;
+  const there = (await tryCopy(host, path, brought, requirement)) === 'runs';
+  return { path, version: brought.version, there, brought };
+}
+
+function missing(host: Host, name: ToolName, own: { version?: string }, why: string): Failure {
+  const { minimum, package: packaged = name } = requirementOf(name);
+  const what = own.version === undefined ? `there is no ${name}` : `${name} is ${own.version}`;
+  return new Failure('ToolMissing', `On ${host.name} ${what}; ${minimum} or newer is needed. ${why}`, {
+    host: host.name,
+    next: `Install ${packaged} ${minimum} or newer on ${host.name}.`,
   });
 }
 
@@ -129,7 +150,7 @@ async function hostsOwn(
 
 /** Exit codes: 100 absent or another file, 101 does not run. */
 const tryScript =
-  'test -f "$1" && test "$(sha256sum <"$1" | cut -c -64)" = "$2" || exit 100; chmod 700 "$1"; "$1" "$3" || exit 101';
+  'test -f "$1" && test "$(sha256sum <"$1" | cut -c -64)" = "$2" || exit 100; test -x "$1" || chmod 700 "$1"; "$1" "$3" || exit 101';
 
 async function tryCopy(
   host: Host,

@@ -7,6 +7,8 @@ export interface Transport {
   readonly sudo: boolean;
   /** Permafrost's own folder there, when the configuration names one. */
   readonly folder: string | undefined;
+  /** That folder is not made where it is not there: nothing on the host is changed by opening it. */
+  readonly look: boolean;
 
   /**
    * Starts a process. Without `stdin` it reads an empty one. `urgent` does not wait for a free session.

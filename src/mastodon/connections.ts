@@ -91,22 +91,14 @@ export function passwordFileLine(connection: DatabaseConnection): string | null 
 
 /**
  * The Redis that holds Mastodon's own data (REDIS_*). REDIS_URL wins whole (mastodon/mastodon
- * lib/mastodon/redis_configuration.rb). `redis://`, `rediss://` and `unix://` URLs.
+ * lib/mastodon/redis_configuration.rb). `redis://`, `rediss://` and `unix://` URLs. Behind Sentinel, host and port mean
+ * nothing: `reachRedis` asks for the master's.
  *
- * @throws Failure `Refused` for Sentinel, which is not supported yet, and for what cannot be read.
+ * @throws Failure `Refused` for what cannot be read.
  */
 export function redisConnection(env: Env): RedisConnection {
   const url = parseUrl(env, 'REDIS_URL', ['redis:', 'rediss:', 'unix:']);
   if (url) return redisFromUrl(url);
-  if (nonEmpty(env.get('REDIS_SENTINELS')) && nonEmpty(env.get('REDIS_SENTINEL_MASTER'))) {
-    throw new Failure(
-      'Refused',
-      `The env file reaches Redis through Sentinel (REDIS_SENTINELS, master "${env.get('REDIS_SENTINEL_MASTER') ?? ''}"), which is not supported yet.`,
-      {
-        next: 'Name the master itself: give mastodon.envFile a copy of the env file with REDIS_HOST and REDIS_PORT of the master and without REDIS_SENTINELS.',
-      },
-    );
-  }
   const user = nonEmpty(env.get('REDIS_USER'));
   const password = nonEmpty(env.get('REDIS_PASSWORD'));
   return {
@@ -116,6 +108,40 @@ export function redisConnection(env: Env): RedisConnection {
     ...(user === undefined ? {} : { user }),
     ...(password === undefined ? {} : { password }),
     tls: false,
+  };
+}
+
+/** The sentinels that know where Redis's master is, in the order in which they are asked. */
+export interface RedisSentinels {
+  /** The name that they know the master by. */
+  readonly master: string;
+  readonly sentinels: readonly RedisConnection[];
+}
+
+/**
+ * The sentinels of REDIS_SENTINELS, with the user and password of REDIS_SENTINEL_* or else of Redis itself; null when
+ * Redis is named directly (mastodon/mastodon lib/mastodon/redis_configuration.rb).
+ *
+ * @throws Failure `Refused` for a port that cannot be read.
+ */
+export function redisSentinels(env: Env): RedisSentinels | null {
+  const master = nonEmpty(env.get('REDIS_SENTINEL_MASTER'));
+  const named = (env.get('REDIS_SENTINELS') ?? '').split(',').map((one) => one.trim());
+  const sentinels = named.filter((one) => one !== '');
+  if (nonEmpty(env.get('REDIS_URL')) || master === undefined || sentinels.length === 0) return null;
+  const user = nonEmpty(env.get('REDIS_SENTINEL_USERNAME')) ?? nonEmpty(env.get('REDIS_USER'));
+  const password = nonEmpty(env.get('REDIS_SENTINEL_PASSWORD')) ?? nonEmpty(env.get('REDIS_PASSWORD'));
+  const usual = nonEmpty(env.get('REDIS_SENTINEL_PORT')) ?? '26379';
+  return {
+    master,
+    sentinels: sentinels.map((one) => {
+      const [, host = one, port = usual] = /^(.*?)(?::(\d+))?$/.exec(one) ?? [];
+      return {
+        ...{ host, port: portOf(port, 'REDIS_SENTINELS or REDIS_SENTINEL_PORT'), database: 0, tls: false },
+        ...(user === undefined ? {} : { user }),
+        ...(password === undefined ? {} : { password }),
+      };
+    }),
   };
 }
 

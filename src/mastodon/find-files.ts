@@ -18,7 +18,9 @@ media=$1; shift
 if [ -n "$media" ] && [ -d "$media" ]; then printf 'media\\0%s\\0' "$(realpath -- "$media")"; fi
 for pattern do
   for path in $pattern; do
-    if [ -r "$path" ]; then printf '%s\\0%s\\0' "$pattern" "$path"
+    if [ -r "$path" ]; then
+      printf '%s\\0%s\\0' "$pattern" "$path"
+      [ ! -d "$path" ] || find -H "$path" -type l ! -xtype f -printf 'loose\\0%p\\0'
     elif [ -e "$path" ] || [ -L "$path" ]; then printf 'closed\\0%s\\0' "$path"; fi
   done
 done
@@ -27,8 +29,8 @@ exit 0`;
 const hasPattern = /[*?[]/;
 
 /**
- * Finds the media folder (where the configuration or the env file says) and expands the extra files: nginx's sites and
- * the units' own files under /etc first, then the configured ones.
+ * Finds the media folder (where the configuration or the env file says) and expands the extra files: nginx's sites, the
+ * units' own files and their environment files first, wherever they lie, then the configured ones.
  *
  * @throws Failure `Refused` when the media folder or a configured file is not there; what `Host.run` throws.
  */
@@ -39,12 +41,9 @@ export async function findFiles(
   env: ReadonlyMap<string, string>,
   units: readonly Unit[],
 ): Promise<FoundFiles> {
-  const { root, extraFiles } = config.mastodon;
+  const { extraFiles } = config.mastodon;
   const wanted = mediaFolder(config, env);
-  const detected = [
-    ...looked.nginx,
-    ...units.flatMap((unit) => [...unit.files, ...unit.environmentFiles]),
-  ].filter((path) => path.startsWith('/etc/') || path.startsWith(`${root}/`));
+  const detected = [...looked.nginx, ...units.flatMap((unit) => [...unit.files, ...unit.environmentFiles])];
   const { stdout } = await host.run(['sh', '-c', script, 'sh', wanted ?? '', ...detected, ...extraFiles], {
     as: { user: looked.appUser },
     cwd: '/',
@@ -59,11 +58,14 @@ export async function findFiles(
   }
   // Root reads what is closed to Mastodon's user; any other login reads as that user.
   const { root: asRoot } = await host.facts();
-  const closed = found.filter(([key]) => key === 'closed').map(([, path]) => path);
+  const all = (name: string) => found.filter(([key]) => key === name).map(([, path]) => path);
+  const closed = all('closed');
+  const reached = asRoot ? await existing(host, closed) : [];
+  const dangling = asRoot ? closed.filter((path) => !reached.includes(path)) : [];
   const unmatched = extraFiles.filter((pattern) => !found.some(([key]) => key === pattern));
   const hidden = asRoot
     ? [
-        ...closed,
+        ...reached,
         ...(await existing(
           host,
           unmatched.filter((pattern) => !hasPattern.test(pattern)),
@@ -77,7 +79,7 @@ export async function findFiles(
       next: `Correct mastodon.extraFiles in the configuration${asRoot ? '' : `, or let ${looked.appUser} read it`}.`,
     });
   }
-  const paths = found.filter(([key]) => key !== 'media' && key !== 'closed').map(([, path]) => path);
+  const paths = found.filter(([key]) => !['media', 'closed', 'loose'].includes(key)).map(([, path]) => path);
   return {
     media,
     extraFiles: withoutNested([...paths, ...hidden]),
@@ -88,14 +90,19 @@ export async function findFiles(
       ...(asRoot ? [] : closed).map(
         (path) => `${path} on ${host.name} is closed to ${looked.appUser} and is not in the backup.`,
       ),
+      ...dangling.map((path) => `${path} on ${host.name} is a link that leads nowhere.`),
+      ...all('loose').map(
+        (path) =>
+          `${path} on ${host.name} is a link to no file and is not in the backup; what it leads to can be named in mastodon.extraFiles.`,
+      ),
     ],
   };
 }
 
-/** Of these, those that are there. */
+/** Of these, those that are there, and lead somewhere where they are links. */
 async function existing(host: Host, paths: readonly string[]): Promise<string[]> {
   if (paths.length === 0) return [];
-  const { stdout } = await host.run(['stat', '-c', '%n', '--', ...paths], {
+  const { stdout } = await host.run(['stat', '-L', '-c', '%n', '--', ...paths], {
     okCodes: [0, 1],
   });
   return stdout.split('\n').filter((line) => line !== '');

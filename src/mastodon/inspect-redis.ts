@@ -2,7 +2,7 @@ import { posix } from 'node:path';
 import type { InstanceConfig } from '../config/configuration.js';
 import { Failure } from '../errors.js';
 import type { Host } from '../hosts/host.js';
-import { isOnThisMachine, redisConnection } from './connections.js';
+import { isOnThisMachine, redisConnection, type RedisConnection, redisSentinels } from './connections.js';
 import { refused } from './inspect-database.js';
 import type { FoundRedis } from './instance.js';
 import { redisCli } from './redis-cli.js';
@@ -18,7 +18,7 @@ export async function inspectRedis(
   env: ReadonlyMap<string, string>,
   appUser: string,
 ): Promise<FoundRedis> {
-  const redis = { ...redisConnection(env), appUser };
+  const redis = { ...(await reachRedis(host, env, appUser)), appUser };
   // A managed Redis may not answer CONFIG; then the configuration has to say it.
   const setting = async (name: string) => {
     const reply = await redisCli(host, redis, ['CONFIG', 'GET', name]).catch(() => '');
@@ -32,7 +32,9 @@ export async function inspectRedis(
     setting('dbfilename'),
   ]);
   const dump = config.mastodon.redisDump ?? (folder === '' ? '' : posix.join(folder, file || 'dump.rdb'));
-  if (dump === '') {
+  const local = isOnThisMachine(redis.host);
+  // Over the wire it comes without its path.
+  if (dump === '' && local) {
     throw new Failure(
       'Refused',
       `Redis at ${redis.host} (from ${host.name}) does not say where its dump is.`,
@@ -49,6 +51,42 @@ export async function inspectRedis(
     dir: folder === '' ? posix.dirname(dump) : folder,
     aof: field('aof_enabled') === '1',
     version: field('redis_version'),
-    local: isOnThisMachine(redis.host),
+    local,
   };
+}
+
+/**
+ * The Redis of the env file; behind Sentinel, the master as the first sentinel that answers knows it.
+ *
+ * @throws Failure `Refused` when no sentinel answers or knows it, and for what cannot be read.
+ */
+export async function reachRedis(
+  host: Host,
+  env: ReadonlyMap<string, string>,
+  appUser: string,
+): Promise<RedisConnection> {
+  const connection = redisConnection(env);
+  const behind = redisSentinels(env);
+  if (behind === null) return connection;
+  const problems: string[] = [];
+  for (const sentinel of behind.sentinels) {
+    try {
+      const ask = ['SENTINEL', 'get-master-addr-by-name', behind.master];
+      const reply = await redisCli(host, { ...sentinel, appUser }, ask);
+      const [address = '', port = ''] = reply.split('\n');
+      if (address !== '' && /^\d+$/.test(port)) return { ...connection, host: address, port: Number(port) };
+      problems.push(`${sentinel.host} does not know ${behind.master}`);
+    } catch (error) {
+      if (!(error instanceof Failure) || error.type === 'HostUnreachable') throw error;
+      problems.push(error.message);
+    }
+  }
+  throw new Failure(
+    'Refused',
+    `No sentinel of REDIS_SENTINELS says where Redis's master "${behind.master}" is: ${problems.join('; ')}`,
+    {
+      host: host.name,
+      next: 'Compare REDIS_SENTINELS, REDIS_SENTINEL_MASTER and REDIS_SENTINEL_PASSWORD in the env file with what answers from that host.',
+    },
+  );
 }

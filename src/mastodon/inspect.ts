@@ -2,12 +2,12 @@ import type { InstanceConfig } from '../config/configuration.js';
 import { Failure } from '../errors.js';
 import type { Host } from '../hosts/host.js';
 import { otherRedisRoles } from './connections.js';
-import { parseEnvFile } from './env-file.js';
-import { findFiles } from './find-files.js';
+import { environmentOf, type EnvSource, envSources, webUnit } from './environment.js';
+import { findFiles, type FoundFiles } from './find-files.js';
 import { inspectDatabase } from './inspect-database.js';
 import { inspectRedis } from './inspect-redis.js';
-import type { FoundServices, Instance } from './instance.js';
-import { mastodonVersion, survey, type Survey } from './survey.js';
+import type { FoundDatabase, FoundRedis, FoundServices, Instance } from './instance.js';
+import { mastodonVersion, readPairs, survey, type Survey } from './survey.js';
 import { findUnits, type Unit } from './units.js';
 
 export * from './instance.js';
@@ -20,6 +20,28 @@ export * from './instance.js';
  *   configuration says it; what `Host.run` throws.
  */
 export async function inspectInstance(host: Host, config: InstanceConfig): Promise<Instance> {
+  return instanceOf(config, await inspectParts(host, config));
+}
+
+/** What is found of an instance, each part by itself: one that fails does not hide the others. */
+export interface InspectedParts {
+  readonly envFile: string;
+  readonly looked: Survey;
+  readonly env: ReadonlyMap<string, string>;
+  readonly envSources: readonly EnvSource[];
+  readonly units: PromiseSettledResult<Unit[]>;
+  readonly database: PromiseSettledResult<FoundDatabase>;
+  readonly redis: PromiseSettledResult<FoundRedis>;
+  readonly files: PromiseSettledResult<FoundFiles>;
+  readonly services: PromiseSettledResult<FoundServices>;
+}
+
+/**
+ * Looks at everything that `inspectInstance` looks at.
+ *
+ * @throws Failure `Refused` without a root or an env file, which all else hangs on; what `Host.run` throws there.
+ */
+export async function inspectParts(host: Host, config: InstanceConfig): Promise<InspectedParts> {
   const { root } = config.mastodon;
   const envFile = config.mastodon.envFile ?? `${root}/.env.production`;
   const looked = await survey(host, root, envFile);
@@ -33,25 +55,36 @@ export async function inspectInstance(host: Host, config: InstanceConfig): Promi
       },
     );
   }
-  const units = await unitsOf(host, config, looked);
-  const env = await effectiveEnv(host, looked.appUser, looked.env, units);
-  refuseOtherDomain(host, config.domain, envFile, env);
-  const [database, redis, files, services] = await Promise.all([
+  const [units] = await Promise.allSettled([unitsOf(host, config, looked)]);
+  const found = units.status === 'fulfilled' ? units.value : [];
+  const { env, sources } = await effectiveEnv(host, looked, envFile, found);
+  const [database, redis, files, services] = await Promise.allSettled([
     inspectDatabase(host, config, env, looked),
     inspectRedis(host, config, env, looked.appUser),
-    findFiles(host, config, looked, env, units),
-    servicesOf(host, config, units),
+    findFiles(host, config, looked, env, found),
+    servicesOf(host, config, found),
   ]);
+  return { envFile, looked, env, envSources: sources, units, database, redis, files, services };
+}
+
+/** The instance that these parts make. @throws what the first of them that failed has thrown. */
+export function instanceOf(config: InstanceConfig, parts: InspectedParts): Instance {
+  const { envFile, looked, env, envSources } = parts;
+  valueOf(parts.units);
+  const database = valueOf(parts.database);
+  const redis = valueOf(parts.redis);
+  const files = valueOf(parts.files);
   return {
     domain: config.domain,
-    root,
+    root: config.mastodon.root,
     envFile,
     env,
+    envSources,
     appUser: looked.appUser,
     database,
     redis,
     media: files.media === null ? null : { path: files.media, cache: config.mastodon.mediaCache },
-    services,
+    services: valueOf(parts.services),
     health: healthAddress(config, env),
     extraFiles: files.extraFiles,
     versions: {
@@ -73,6 +106,11 @@ export async function inspectInstance(host: Host, config: InstanceConfig): Promi
   };
 }
 
+function valueOf<T>(part: PromiseSettledResult<T>): T {
+  if (part.status === 'rejected') throw part.reason;
+  return part.value;
+}
+
 /**
  * The services alone, with what it takes to call them up again: asks neither the database nor Redis, so that it works
  * when these are down.
@@ -84,9 +122,10 @@ export async function inspectServices(
   config: InstanceConfig,
 ): Promise<Pick<Instance, 'domain' | 'services' | 'health'>> {
   const { root } = config.mastodon;
-  const looked = await survey(host, root, config.mastodon.envFile ?? `${root}/.env.production`);
+  const envFile = config.mastodon.envFile ?? `${root}/.env.production`;
+  const looked = await survey(host, root, envFile);
   const units = await unitsOf(host, config, looked);
-  const env = await effectiveEnv(host, looked.appUser, looked.env ?? '', units);
+  const { env } = await effectiveEnv(host, looked, envFile, units);
   return {
     domain: config.domain,
     services: await servicesOf(host, config, units),
@@ -136,45 +175,40 @@ async function servicesOf(
   };
 }
 
-/**
- * The environment as the web process sees it: what systemd sets wins over the env file, and a unit's
- * `EnvironmentFile=` over its `Environment=` (systemd.exec(5); dotenv never overrides what is set).
- */
+/** Prints path and text of each file that the patterns stand for and that may be read; with IFS empty spaces are kept. */
+const readScript = `IFS=
+for pattern do
+  for path in $pattern; do
+    if [ -f "$path" ] && [ -r "$path" ]; then printf '%s\\0' "$path"; cat -- "$path"; printf '\\0'; fi
+  done
+done
+exit 0`;
+
+/** The environment as the web process sees it, and what it is put together from. */
 async function effectiveEnv(
   host: Host,
-  appUser: string,
-  envText: string,
-  units: readonly Unit[],
-): Promise<Map<string, string>> {
-  const env = parseEnvFile(envText);
-  const web =
-    units.find((unit) => /web|puma/.test(unit.name)) ?? units.find((unit) => !/streaming/.test(unit.name));
-  for (const [name, value] of web?.environment ?? []) env.set(name, value);
-  const as = (await host.facts()).root ? ('login' as const) : { user: appUser };
-  for (const file of web?.environmentFiles ?? []) {
-    const { stdout } = await host.run(['cat', '--', file], { as, okCodes: [0, 1] });
-    for (const [name, value] of parseEnvFile(stdout)) env.set(name, value);
-  }
-  return env;
-}
-
-function refuseOtherDomain(
-  host: Host,
-  domain: string,
+  { appUser, env: envText }: Pick<Survey, 'appUser' | 'env'>,
   envFile: string,
-  env: ReadonlyMap<string, string>,
-): void {
-  const found = env.get('LOCAL_DOMAIN') ?? '';
-  if (found.toLowerCase() === domain) return;
-  const says = found === '' ? 'names no LOCAL_DOMAIN' : `is that of ${found} (LOCAL_DOMAIN)`;
-  throw new Failure('Refused', `The env file ${envFile} on ${host.name} ${says}, not of ${domain}.`, {
-    host: host.name,
-    next: 'Name the instance by its LOCAL_DOMAIN under instances in the configuration, or correct mastodon.root or mastodon.envFile.',
-  });
+  units: readonly Unit[],
+): Promise<{ env: Map<string, string>; sources: EnvSource[] }> {
+  const web = webUnit(units);
+  const as = (await host.facts()).root ? ('login' as const) : { user: appUser };
+  const patterns = web?.environmentFiles ?? [];
+  const { stdout } =
+    patterns.length === 0
+      ? { stdout: '' }
+      : await host.run(['sh', '-c', readScript, 'sh', ...patterns], { as, cwd: '/' });
+  const read = readPairs(stdout);
+  const sources = envSources(
+    envFile,
+    web,
+    read.map(([path]) => path),
+  );
+  return { env: environmentOf(sources, new Map([[envFile, envText ?? ''], ...read])), sources };
 }
 
 /** Where Puma listens (mastodon/mastodon config/puma.rb: SOCKET, else BIND and PORT). */
-function healthAddress(config: InstanceConfig, env: ReadonlyMap<string, string>): string | null {
+export function healthAddress(config: InstanceConfig, env: ReadonlyMap<string, string>): string | null {
   if (config.mastodon.health !== undefined) return config.mastodon.health;
   if ((env.get('SOCKET') ?? '') !== '') return null;
   const bind = env.get('BIND') ?? '';

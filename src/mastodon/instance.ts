@@ -1,5 +1,6 @@
 import type { CommandService } from '../config/configuration.js';
 import type { DatabaseConnection, RedisConnection } from './connections.js';
+import type { EnvSource } from './environment.js';
 import type { DatabaseAccess } from './psql.js';
 
 /** One Mastodon server as it was found on its host. Holds secrets (`env`, passwords): never log or return it whole. */
@@ -10,6 +11,8 @@ export interface Instance {
   readonly envFile: string;
   /** The env file, overridden by the web unit's `Environment=` and `EnvironmentFile=`, as its process sees it. */
   readonly env: ReadonlyMap<string, string>;
+  /** What `env` was put together from. */
+  readonly envSources: readonly EnvSource[];
   /** The owner of the root: the user that Mastodon runs as. */
   readonly appUser: string;
   readonly database: FoundDatabase;
@@ -47,7 +50,7 @@ export interface FoundDatabase extends DatabaseConnection {
 
 export interface FoundRedis extends RedisConnection {
   readonly appUser: string;
-  /** The RDB file, on the machine where Redis runs. */
+  /** The RDB file, on the machine where Redis runs; '' where that is another one and does not say it. */
   readonly dump: string;
   /** Redis's folder, where its append-only files lie too. */
   readonly dir: string;

@@ -45,7 +45,8 @@ system("ionice -c 2 -n 7 -p $$ >/dev/null 2>&1");
 chdir $opt{root} or fail("the media folder $opt{root} cannot be opened: $!");
 
 $n{$_} = 0 for qw(files bytes zeroByteFiles hashedFiles hashedBytes carriedFiles carriedBytes newFiles newBytes gone
-    vanished reread unsettled unreadable unreadableFolders symlinks otherTypes expected missing missingTolerated sizeDiffers);
+    vanished reread unsettled unreadable unreadableFolders symlinks otherTypes expected missing missingTolerated sizeDiffers
+    previousDamaged);
 my $started = time;
 my $shown   = $started;
 my %problems;
@@ -56,6 +57,8 @@ my @prune = $opt{cache} ? () : ('-path', './cache', '-o');
 my $errors = "$opt{out}/media.find-errors";
 my $status = "$opt{out}/media.find-status";
 my @find   = ('find', '.', '-mindepth', 1, '(', @prune, '-type', 'd', '-name', $PRUNED, ')', '-prune',
+    '-o', '-type', 'd', '(', '!', '-readable', '-o', '!', '-executable', ')', '-printf', '0 0 0 0 0 d %P\0', '-prune',
+    '-o', '-type', 'f', '!', '-readable', '-printf', '%s %T@ %m %U %G u %P\0',
     '-o', '-type', 'f', '-printf', '%s %T@ %m %U %G f %P\0',
     '-o', '-type', 'l', '-printf', '0 0 0 0 0 l %P\0',
     '-o', '!', '-type', 'd', '-printf', '0 0 0 0 0 o %P\0');
@@ -67,11 +70,13 @@ open(my $tree, '-|', 'sh', '-c',
 my $ordinal = 0;
 my $previous_started = 0;
 my $previous;
+my ($previous_files, $previous_whole) = (0, 0);
 if (defined $opt{previous}) {
-    $previous = plain_or_gzip($opt{previous});
-    my $header = <$previous> // '';
-    $header =~ /^# permafrost media index 1$/ or fail("$opt{previous} is not a media index of version 1");
-    while (defined(my $line = <$previous>)) {
+    $previous = -f $opt{previous} && -r _ ? plain_or_gzip($opt{previous}) : undef;
+    my $header = $previous ? <$previous> // '' : '';
+    # Damaged, by a lost power supply for one: every file is read again, which costs time and nothing else.
+    if ($header !~ /^# permafrost media index 1$/) { $previous = undef; $n{previousDamaged} = 1 }
+    while ($previous && defined(my $line = <$previous>)) {
         if    ($line =~ /^# started (\d+)$/) { $previous_started = $1 }
         elsif ($line =~ /^# ordinal (\d+)$/) { $ordinal = $1 + 1; last }
         else                                 { last }
@@ -98,9 +103,11 @@ sub next_previous {
     while (defined(my $line = <$previous>)) {
         chomp $line;
         if ($line =~ /^# (\d+) (-?\d+\.\d+) [0-7]+ \d+ \d+$/) { @meta = ($1, $2) }
-        elsif (@meta && $line =~ /^(\\?)([0-9a-f]{64})  (.+)$/s) { return [$1 ? unescape($3) : $3, $2, @meta] }
+        elsif ($line =~ /^# end (\d+) \d+$/) { $previous_whole = $1 == $previous_files }
+        elsif (@meta && $line =~ /^(\\?)([0-9a-f]{64})  (.+)$/s) { $previous_files++; return [$1 ? unescape($3) : $3, $2, @meta] }
         else { @meta = () }
     }
+    $n{previousDamaged} = 1 unless $previous_whole;
     return undef;
 }
 
@@ -121,11 +128,14 @@ sub next_expected {
 
 my %escapes   = (n => "\n", r => "\r", t => "\t", b => "\b", f => "\f", v => "\x0b", '\\' => '\\');
 my %unescaped = ("\n" => '\n', "\r" => '\r', '\\' => '\\\\');
+# As find quotes names in what it complains about.
+sub unquote { my ($s) = @_; $s =~ s{\\([0-7]{3}|.)}{length $1 == 3 ? chr oct $1 : $escapes{$1} // $1}gse; return $s }
 sub unescape { my ($s) = @_; $s =~ s{\\(.)}{$escapes{$1} // $1}gse; return $s }
 
 # ---- what goes out ----
 
-my %final = (index => 'media.index', new => 'media.new', missing => 'media.missing', problems => 'media.problems');
+my %final = (index => 'media.index', new => 'media.new', missing => 'media.missing', problems => 'media.problems',
+    excludes => 'media.excludes');
 my %out;
 for my $name (keys %final) {
     open($out{$name}, '>:raw', "$opt{out}/$final{$name}.partial") or fail("$opt{out}/$final{$name}.partial: $!");
@@ -155,6 +165,22 @@ sub json {
 sub problem {
     my ($kind, $path) = @_;
     put('problems', qq({"problem":"$kind","path":), json($path), "}\n") if $problems{$kind}++ < $PROBLEMS;
+}
+
+# What cannot be read, as restic's --exclude-file takes it: a glob on each line, with the blanks at its ends cut off.
+sub exclude {
+    my $path = "$opt{root}/$_[0]" =~ s{//+}{/}gr;
+    $path =~ s/([\\*?\[])/\\$1/g;
+    $path =~ s/\$/\$\$/g;
+    $path =~ s/[\n\r]/?/g;
+    $path =~ s/(?:[\xc0-\xff][\x80-\xbf]*|[\x80-\xbf]|\s)\z/?/;
+    put('excludes', "$path\n");
+}
+
+sub unreadable_folder {
+    $n{unreadableFolders}++;
+    problem('unreadableFolder', $_[0]);
+    exclude($_[0]) if $_[0] ne '.';
 }
 
 sub progress {
@@ -256,7 +282,8 @@ sub settle_chunk {
     for my $f (@{ $c->{files} }) {
         my $path = $f->{path};
         my $outcome = 'read';
-        if (!$f->{carried}) {
+        if ($f->{closed}) { $outcome = 'unreadable' }
+        elsif (!$f->{carried}) {
             my $after = $now->{$path};
             if (!$after) { $outcome = 'vanished' }
             elsif (!same($f, $after)) {
@@ -272,6 +299,7 @@ sub settle_chunk {
         if ($outcome ne 'read') {
             $n{$outcome}++;
             problem($outcome, $path) unless $outcome eq 'vanished';
+            exclude($path) if $outcome eq 'unreadable';
             next;
         }
         $n{files}++;
@@ -353,7 +381,10 @@ sub enqueue {
     while (my $line = <$tree>) {
         chomp $line;
         my $f = file_of($line);
-        if ($f->{kind} ne 'f') {
+        if ($f->{kind} eq 'd') { unreadable_folder($f->{path}); next }
+        # Closed since the last index: what it says of the file is nobody's to send any more.
+        if ($f->{kind} eq 'u') { $f->{closed} = 1 }
+        elsif ($f->{kind} ne 'f') {
             my $kind = $f->{kind} eq 'l' ? 'symlink' : 'otherType';
             $n{ $kind . 's' }++;
             problem($kind, $f->{path});
@@ -363,10 +394,10 @@ sub enqueue {
         while ($old && $old->[0] lt $f->{path}) { $n{gone}++; $old = next_previous() }
         if ($old && $old->[0] eq $f->{path}) {
             $f->{old} = $old->[1];
-            if (carried($f, $old)) { $f->{carried} = 1; $f->{hash} = $old->[1] }
+            if (!$f->{closed} && carried($f, $old)) { $f->{carried} = 1; $f->{hash} = $old->[1] }
             $old = next_previous();
         }
-        my $read = !$f->{carried};
+        my $read = !$f->{carried} && !$f->{closed};
         enqueue() if $chunk && $read && @{ $chunk->{hash} } && $chunk->{bytes} + $f->{size} > $CHUNK_BYTES;
         $chunk //= new_chunk();
         push @{ $chunk->{files} }, $f;
@@ -394,6 +425,7 @@ while (my $line = <$complaints>) {
     chomp $line;
     $explained++;
     if ($line =~ /: No such file or directory$/) { $n{vanished}++ }
+    elsif ($line =~ /^find: '(.*)': [^']+$/) { unreadable_folder(unquote($1) =~ s{^\./}{}r) }
     else { $n{unreadableFolders}++; problem('unreadableFolder', $line =~ s/^find: //r) }
 }
 $find_code eq '0' || $explained or fail("find ended with exit code $find_code");

@@ -31,6 +31,8 @@ export const mediaIndexFiles = {
   new: 'media.new',
   /** JSON lines `{ path, bytes, tolerated }`: named by the database and not there, sorted. See `MissingMediaFile`. */
   missing: 'media.missing',
+  /** Lines for restic's `--exclude-file`, absolute: files and folders that cannot be read. Empty when all can be. */
+  excludes: 'media.excludes',
   /** JSON lines `{ problem, path }`, at most 1000 of each kind. See `mediaProblems`. */
   problems: 'media.problems',
 } as const;
@@ -85,6 +87,8 @@ const summarySchema = z.object({
   /** There, but not readable by this user or because of the disk: left out. */
   unreadable: count,
   unreadableFolders: count,
+  /** 1 when the previous index was not whole: what it did not tell was read again. */
+  previousDamaged: count,
   /** Not followed. */
   symlinks: count,
   otherTypes: count,

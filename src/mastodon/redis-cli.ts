@@ -29,6 +29,24 @@ export function redisCliArguments(redis: RedisConnection): string[] {
   ];
 }
 
+/** With a file that holds the password in place of standard input, which a job has none of. */
+const scriptWithFile = `IFS= read -r REDISCLI_AUTH < "$1" || [ -n "$REDISCLI_AUTH" ] || exit 1
+export REDISCLI_AUTH LC_ALL=C
+shift
+exec redis-cli "$@"`;
+
+/**
+ * The argv that fetches an RDB over the wire and prints it, for a job: a replica's copy, made by a fork of its own.
+ *
+ * @param passwordFile readable by whoever runs it; null where Redis asks for no password.
+ */
+export function redisFetchArgv(redis: RedisConnection, passwordFile: string | null): string[] {
+  const argv = [...redisCliArguments(redis), '--rdb', '-'];
+  return passwordFile === null
+    ? ['redis-cli', ...argv]
+    : ['sh', '-c', scriptWithFile, 'sh', passwordFile, ...argv];
+}
+
 /**
  * Runs one Redis command and returns its reply as redis-cli prints it into a pipe: values line by line, without
  * quotes.

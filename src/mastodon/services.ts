@@ -5,6 +5,7 @@ import {
   leaseState,
   releaseLease,
   startUnderLease,
+  startWithoutLease,
   stopUnderLease,
   type LeasedService,
 } from '../hosts/lease.js';
@@ -106,47 +107,48 @@ export async function armServicesLease(
 export { releaseLease, stopUnderLease };
 
 /**
- * Starts what the lease recorded; without a record, every service of the instance.
+ * Starts what the lease recorded; without a record, the services that belong up.
  *
  * @throws Failure `ServicesDown`, `LeaseLost`.
  */
 export async function startServices(host: Host, instance: ServiceFacts, token: string): Promise<void> {
   if (await startUnderLease(host, instance.domain, token)) return;
-  const all =
-    instance.services.kind === 'systemd'
-      ? instance.services.units.map((unit) => unit.name)
-      : instance.services.services.map((service) => service.name);
-  const commands = await commandsOf(host, instance.services, all);
-  const results = await Promise.allSettled(
-    commands.map(({ start }) => host.run(start, { timeoutMs: 180_000 })),
-  );
-  const failed = results.find((result) => result.status === 'rejected');
-  if (failed) {
-    throw new Failure(
-      'ServicesDown',
-      `the services of ${instance.domain} on ${host.name} did not start: ${String(failed.reason)}`,
-      {
-        host: host.name,
-        next: 'look at `systemctl status` and the journal of the named unit there',
-      },
-    );
-  }
+  const names = belongUp(instance.services, []);
+  await startWithoutLease(host, instance.domain, await commandsOf(host, instance.services, names));
+}
+
+/**
+ * The services that should run when nobody has stopped them for a run: everything that another supervisor keeps; of
+ * systemd's units those that come up with the host or ran when a lease was last armed, and all where that is none.
+ *
+ * @param recorded names in the last lease.
+ */
+export function belongUp(services: InstanceServices, recorded: readonly string[]): string[] {
+  if (services.kind === 'commands') return services.services.map(({ name }) => name);
+  const names = services.units.filter(({ name, enabled }) => enabled || recorded.includes(name));
+  return (names.length > 0 ? names : services.units).map(({ name }) => name);
 }
 
 /**
  * Proves that the services are up: those that the lease recorded are running, and the health address answers if it did
  * before the stop.
  *
+ * @param names others than the lease's.
+ *
  * Mastodon's `/health` answers OK without looking at the database or Redis (app/controllers/health_controller.rb): it
  * proves that the web process has booted, no more.
  *
  * @throws Failure `ServicesDown` naming what is not up.
  */
-export async function proveServicesUp(host: Host, instance: ServiceFacts): Promise<void> {
+export async function proveServicesUp(
+  host: Host,
+  instance: ServiceFacts,
+  names?: readonly string[],
+): Promise<void> {
   const recorded = await leaseState(host, instance.domain);
   const states = await serviceStates(host, instance.services);
-  const wanted =
-    recorded.services.length > 0 ? states.filter(({ name }) => recorded.services.includes(name)) : states;
+  const leased = recorded.services.length > 0 ? recorded.services : belongUp(instance.services, []);
+  const wanted = states.filter(({ name }) => (names ?? leased).includes(name));
   const down = wanted.filter((service) => !service.running).map((service) => service.name);
   if (down.length > 0)
     throw notUp(host, instance, `${down.join(', ')} ${down.length === 1 ? 'is' : 'are'} not running`);
@@ -196,7 +198,8 @@ read -r -t 10 _ status _ <&3 && [[ $status == 2* ]]`;
 
 /**
  * Brings the services back, whatever holds them: starts, waits until they are proven up, ends the lease. For the
- * guard, the reconciler and operators (`permafrost services start`).
+ * guard, the reconciler and operators (`permafrost services start`). A lease says what ran before the stop, and just
+ * that is started; where none is held, nobody has stopped them for a run, and all that belong up are.
  *
  * @param patienceMs how long they may take to become healthy.
  * @throws Failure `ServicesDown`.
@@ -207,23 +210,27 @@ export async function bringServicesBack(
   options: { token?: string; patienceMs?: number; signal?: AbortSignal } = {},
 ): Promise<ServiceState[]> {
   const token = options.token ?? 'any';
-  await startServices(host, instance, token);
-  await untilUp(host, instance, options.patienceMs ?? 120_000, options.signal);
+  const lease = await leaseState(host, instance.domain);
+  const names = lease.held ? undefined : belongUp(instance.services, lease.services);
+  if (names === undefined) await startServices(host, instance, token);
+  else await startWithoutLease(host, instance.domain, await commandsOf(host, instance.services, names));
+  await untilUp(host, instance, options.patienceMs ?? 120_000, options.signal, names);
   await releaseLease(host, instance.domain, token);
   return serviceStates(host, instance.services);
 }
 
-/** Waits until `proveServicesUp` is content. @throws its last failure when that takes longer than `patienceMs`. */
+/** Waits until `proveServicesUp` is content with them. @throws its last failure when that takes longer than `patienceMs`. */
 export async function untilUp(
   host: Host,
   instance: ServiceFacts,
   patienceMs: number,
   signal?: AbortSignal,
+  names?: readonly string[],
 ): Promise<void> {
   const end = Date.now() + patienceMs;
   for (;;) {
     try {
-      await proveServicesUp(host, instance);
+      await proveServicesUp(host, instance, names);
       return;
     } catch (error) {
       signal?.throwIfAborted();

@@ -1,3 +1,4 @@
+import type { PartName } from '../backups/parts.js';
 import type { InstanceConfig } from '../config/configuration.js';
 import { Failure } from '../errors.js';
 import type { Host } from '../hosts/host.js';
@@ -55,6 +56,68 @@ export async function sudoRules(
   return { needed: await resolvePrograms(host, needed), wanted: await resolvePrograms(host, wanted) };
 }
 
+/** What the login user may not do on a host, and what helps; clauses without their full stops. */
+export interface MissingRight {
+  readonly detail: string;
+  readonly fix: string;
+}
+
+/** Exit code 1 for a unit that the user may not manage; else 0. What is asked for changes nothing of a unit that runs. */
+const mayManage = 'systemctl --no-ask-password reset-failed -- "$1" > /dev/null 2>&1 || exit 1';
+
+/** Exit code 1 for a file that is there, or may be, and cannot be read. */
+const mayRead = 'test -r "$1" || { test -x "$(dirname -- "$1")" && test ! -e "$1"; }';
+
+/**
+ * What a backup does that the login user may not, where it is neither root nor has sudo. systemd itself is asked about
+ * its units, since a rule of polkit may allow them to anybody.
+ *
+ * @param wanted `stops`: the services that would be stopped.
+ */
+export async function missingRights(
+  host: Host,
+  instance: Pick<Instance, 'domain' | 'services' | 'redis'>,
+  { stops, parts }: { stops: readonly string[]; parts: readonly PartName[] },
+): Promise<MissingRight[]> {
+  const { root, sudo, user } = await host.facts();
+  if (root || sudo) return [];
+  const may = async (script: string, word: string): Promise<boolean> =>
+    (await host.run(['sh', '-c', script, 'sh', word], { okCodes: [0, 1] })).exitCode === 0;
+  const who = `${user} on ${host.name} is neither root nor uses sudo`;
+  const rights = `Log in there as root, or say "sudo: true" of an SSH host and put there what permafrost config sudoers ${instance.domain} prints`;
+  const missing: MissingRight[] = [];
+  const units = instance.services.kind === 'systemd' ? stops : [];
+  const allowed = await Promise.all(units.map((unit) => may(mayManage, unit)));
+  const refused = units.filter((_, at) => allowed[at] === false);
+  if (refused.length > 0) {
+    missing.push({
+      detail: `${who}, and systemd does not let it stop and start ${refused.join(', ')}`,
+      fix: `${rights}; or leave the services running: --quiesce none (quiesce.mode in the configuration)`,
+    });
+  }
+  const { dump, local } = instance.redis;
+  if (parts.includes('redis') && local && !(await may(mayRead, dump))) {
+    missing.push({
+      detail: `${who}, and may not read Redis's file ${dump}`,
+      fix: `${rights}; or let it read that file (usermod -aG redis ${user}); or leave Redis out: --only database,secrets,media`,
+    });
+  }
+  return missing;
+}
+
+/** Where the file belongs on the host. */
+export const sudoersFile = '/etc/sudoers.d/permafrost';
+
+/** The sudoers file that grants these rules, which `sudoRules` has found. */
+export function sudoersOf(
+  user: string,
+  domain: string,
+  { needed, wanted }: { needed: readonly SudoRule[]; wanted: readonly SudoRule[] },
+): string {
+  const about = `Permafrost: what ${user} may do for the backups of ${domain}. Keep as ${sudoersFile}.`;
+  return sudoersText(user, [...needed, ...wanted], [about]);
+}
+
 /**
  * The sudoers file for an instance's host.
  *
@@ -74,14 +137,16 @@ export async function sudoersFor(
       next: 'A sudoers file is for an SSH host with an ordinary user and "sudo: true".',
     });
   }
-  const about = `Permafrost: what ${user} may do for the backups of ${config.domain}. Keep as /etc/sudoers.d/permafrost.`;
   try {
-    const { needed, wanted } = await sudoRules(host, config, await inspectInstance(host, config));
-    return { text: sudoersText(user, [...needed, ...wanted], [about]), complete: true };
+    const rules = await sudoRules(host, config, await inspectInstance(host, config));
+    return { text: sudoersOf(user, config.domain, rules), complete: true };
   } catch (error) {
     if (!(error instanceof Failure) || error.type !== 'AuthFailed') throw error;
     const { owner } = await nearestOwner(host, config.mastodon.root);
     if (['', 'root', 'UNKNOWN', user].includes(owner)) throw error;
-    return { text: sudoersText(user, [{ as: owner, argv: 'ALL' }], [about]), complete: false };
+    return {
+      text: sudoersOf(user, config.domain, { needed: [{ as: owner, argv: 'ALL' }], wanted: [] }),
+      complete: false,
+    };
   }
 }

@@ -45,7 +45,9 @@ for bin in /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /usr/local/pgsql*/bin $fou
   say client "$("$bin/pg_dump" --version) $bin"
 done
 for site in /etc/nginx/sites-available/* /etc/nginx/sites-enabled/* /etc/nginx/conf.d/*; do
-  [ -f "$site" ] && [ ! -L "$site" ] || continue
+  [ -f "$site" ] || continue
+  # A link is passed over where it leads to another of these.
+  if [ -L "$site" ]; then case $(realpath -- "$site") in /etc/nginx/sites-available/*|/etc/nginx/conf.d/*) continue ;; esac; fi
   case $site in
     /etc/nginx/sites-available/mastodon|/etc/nginx/conf.d/mastodon.conf) say nginx "$site" ;;
     *) if grep -qsF -e "$root/public" -e "$real/public" -- "$site"; then say nginx "$site"; fi ;;
@@ -59,7 +61,7 @@ exit 0`;
  * @throws Failure `Refused` without a root; what `Host.run` throws.
  */
 export async function survey(host: Host, root: string, envFile: string): Promise<Survey> {
-  const appUser = await ownerOf(host, root);
+  const appUser = await appUserOf(host, root);
   const { stdout } = await host.run(['sh', '-c', script, 'sh', root, envFile], {
     as: { user: appUser },
     cwd: '/',
@@ -102,7 +104,7 @@ export async function nearestOwner(
  * The user that Mastodon runs as: the root's owner. Where the root lies in a home that is closed to the login user, the
  * home's owner is asked; no other right is needed than to be that user.
  */
-async function ownerOf(host: Host, root: string): Promise<string> {
+export async function appUserOf(host: Host, root: string): Promise<string> {
   const { path, owner: keeper, type } = await nearestOwner(host, root);
   const facts = await host.facts();
   const closed = path !== root && facts.sudo && !['root', 'UNKNOWN', facts.user].includes(keeper);

@@ -18,16 +18,16 @@ export interface Unit {
 }
 
 /** One service as `systemctl show` prints it: a property may be printed several times. */
-type Properties = ReadonlyMap<string, readonly string[]>;
+export type Properties = ReadonlyMap<string, readonly string[]>;
 
 const shown =
   'Id,LoadState,ActiveState,UnitFileState,Type,RemainAfterExit,WorkingDirectory,' +
-  'Wants,Requires,ConsistsOf,Environment,EnvironmentFiles,FragmentPath,DropInPaths';
+  'Wants,Requires,ConsistsOf,Environment,EnvironmentFiles,FragmentPath,DropInPaths,User,StateDirectory';
 
 const showNames = `xargs -d '\\n' sh -c 'systemctl show --no-pager -p ${shown} -- "$@"; echo' sh`;
 
-/** Every service, template instances included; a template itself cannot be shown. Needs no rights. */
-const showAll = `export LC_ALL=C SYSTEMD_COLORS=0
+/** Every service, template instances included; a template itself cannot be shown. Needs no rights. `parseUnits` reads it. */
+export const showAllUnits = `export LC_ALL=C SYSTEMD_COLORS=0
 { systemctl list-unit-files --type=service --no-legend --no-pager --plain
   systemctl list-units --all --type=service --no-legend --no-pager --plain
 } | sed 's/^[[:space:]]*//; s/[[:space:]].*//' | grep '[.]service$' | grep -v '@[.]service$' | sort -u | ${showNames}`;
@@ -47,7 +47,7 @@ export async function findUnits(
   roots: readonly string[],
   named?: readonly string[],
 ): Promise<Unit[]> {
-  const all = parseUnits((await host.run(['sh', '-c', showAll], { okCodes: [0, 1, 123] })).stdout);
+  const all = parseUnits((await host.run(['sh', '-c', showAllUnits], { okCodes: [0, 1, 123] })).stdout);
   const names = named?.map((name) => (/\.[a-z]+$/.test(name) ? name : `${name}.service`));
   const wanted = [...all]
     .filter(([name]) => names?.includes(name) ?? name.startsWith('mastodon'))
@@ -126,9 +126,17 @@ export function selectUnits(
 }
 
 function serves(unit: Properties, roots: readonly string[]): boolean {
-  if (value(unit, 'Type') === 'oneshot' && value(unit, 'RemainAfterExit') !== 'yes') return false;
-  const folder = value(unit, 'WorkingDirectory').replace(/^!/, '').replace(/\/+$/, '');
-  return roots.some((root) => folder === root || folder.startsWith(`${root}/`));
+  const folder = servedFolder(unit);
+  return folder !== null && roots.some((root) => folder === root || folder.startsWith(`${root}/`));
+}
+
+/** The folder that a service works in; null for one that has none, and for a one-shot task (a nightly `tootctl`). */
+export function servedFolder(unit: Properties): string | null {
+  if (value(unit, 'Type') === 'oneshot' && value(unit, 'RemainAfterExit') !== 'yes') return null;
+  const folder = value(unit, 'WorkingDirectory')
+    .replace(/^!/, '')
+    .replace(/(?<=.)\/+$/, '');
+  return folder === '' ? null : folder;
 }
 
 /**
@@ -170,6 +178,7 @@ function texts(unit: Properties | undefined, name: string): readonly string[] {
   return (unit?.get(name) ?? []).filter((text) => text !== '');
 }
 
-function value(unit: Properties | undefined, name: string): string {
+/** The first value of a property; '' when there is none. */
+export function value(unit: Properties | undefined, name: string): string {
   return texts(unit, name)[0] ?? '';
 }

@@ -59,7 +59,13 @@ export async function handOverKeys(
   files: ReadonlyMap<string, Buffer | string>,
 ): Promise<void> {
   await host.run(
-    ['sh', '-c', 'umask 077; mkdir -p -- "$1" && test -O "$1" && chmod 700 -- "$1"', 'sh', folder],
+    [
+      'sh',
+      '-c',
+      'umask 077; mkdir -- "$1" 2> /dev/null; [ ! -L "$1" ] && [ -d "$1" ] && [ -O "$1" ] && chmod 700 -- "$1"',
+      'sh',
+      folder,
+    ],
     { as },
   );
   for (const [name, content] of files) {

@@ -20,6 +20,13 @@ export interface Offsite {
    */
   check(): Promise<void>;
 
+  /**
+   * Writes something that is removed at once and that nobody else sees as a backup; only where that leaves nothing.
+   *
+   * @throws Failure as `check`, or `OffsiteUnavailable` when nothing can be written or removed there.
+   */
+  proveWriting?(): Promise<void>;
+
   /** Sets the place up, empty. @throws Failure `Refused` when there is something already. */
   create(): Promise<void>;
 
@@ -33,11 +40,8 @@ export interface Offsite {
    */
   seal(manifest: Manifest, again: boolean): Promise<number>;
 
-  /** The sealed backups of the instance, newest first. */
-  list(): Promise<StoredBackup[]>;
-
-  /** Backups of the instance of which something was sent and that were never sealed: what dead runs have left. */
-  listUnsealed(): Promise<BackupId[]>;
+  /** The backups of the instance. */
+  list(): Promise<StoredBackups>;
 
   /** The manifest of a sealed backup, as it was stored. */
   readManifest(stored: StoredBackup): Promise<string>;
@@ -66,6 +70,8 @@ export interface CapturedPart {
   readonly folder: string;
   /** Below `folder`: what is not part of it (absolute paths). */
   readonly exclude: readonly string[];
+  /** A file on the host that lists more of them, escaped as restic's `--exclude-file` takes it: what cannot be read. */
+  readonly excludeFile?: string;
   /** For media: the folder that holds the index. */
   readonly indexFolder?: string;
   /** Bytes to be read, when known: for the progress. */
@@ -91,8 +97,16 @@ export interface StoredPartRef {
   readonly index?: { readonly snapshot: string; readonly root: string };
 }
 
+export interface StoredBackups {
+  /** Newest first. */
+  readonly sealed: readonly StoredBackup[];
+  /** Of which something was sent and that were never sealed: what dead runs have left. */
+  readonly unsealed: readonly BackupId[];
+}
+
 export interface StoredBackup {
   readonly backup: BackupId;
+  readonly parts: readonly PartName[];
   /** Names this very copy of the manifest; never reused for another content. */
   readonly key: string;
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { BackupId } from '../backups/id.js';
 import { type Manifest, readManifest } from '../backups/manifest.js';
 import type { PartName } from '../backups/parts.js';
-import { retain } from '../backups/retention.js';
+import { retainParts } from '../backups/retention.js';
 import type { Configuration, InstanceConfig, OffsiteConfig } from '../config/configuration.js';
 import { Failure } from '../errors.js';
 import type { Host } from '../hosts/host.js';
@@ -90,7 +90,11 @@ export async function listBackups(
   const { copies, problems } = await findCopies(configuration, domain);
   const instance = instanceOf(configuration, domain);
   const byBackup = groupBy(copies, (copy) => copy.manifest.backup);
-  const decisions = retain([...byBackup.keys()], instance.retention, instance.schedule.backup?.timezone);
+  const held = copies.map(({ manifest }) => ({
+    backup: manifest.backup,
+    parts: manifest.parts.map(({ name }) => name),
+  }));
+  const decisions = retainParts(held, instance.retention, instance.schedule.backup?.timezone);
   const backups = decisions.flatMap(({ backup, reasons }) => {
     const found = byBackup.get(backup) ?? [];
     const first = found[0]?.manifest;
@@ -136,7 +140,9 @@ export async function showBackup(
       others.length > 0
         ? `'${wanted}' could be any of ${matching.slice(0, 5).join(', ')}`
         : `there is no sealed backup ${wanted} of ${domain}${unread.length > 0 ? ` (not looked at: ${unread.join(', ')})` : ''}`,
-      { next: `permafrost list ${domain} shows them all` },
+      {
+        next: `${ids.length === 0 ? '' : `the newest: ${ids.slice(0, 3).join(', ')}; `}permafrost list ${domain} shows them all`,
+      },
     );
   }
   const found = copies.filter((copy) => copy.manifest.backup === backup);
@@ -159,18 +165,21 @@ async function findCopies(
     instance.offsites.map(async (name) => {
       try {
         const config = offsiteOf(configuration, name);
-        copies.push(
-          ...(await withOffsite(configuration, instance, config, (offsite) =>
-            readCopies(configuration, offsite),
-          )),
+        const found = await withOffsite(configuration, instance, config, (offsite) =>
+          readCopies(configuration, offsite),
         );
+        copies.push(...found.copies);
+        problems.push(...found.problems.map((failure) => ({ offsite: name, failure })));
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
         problems.push({ offsite: name, failure: error });
       }
     }),
   );
-  if (copies.length === 0 && problems.length > 0 && problems.length === instance.offsites.length) {
+  if (
+    copies.length === 0 &&
+    new Set(problems.map(({ offsite }) => offsite)).size === instance.offsites.length
+  ) {
     throw problems[0]?.failure ?? new Failure('Unexpected', 'no off-site could be read');
   }
   // As the configuration names them, not as they happened to answer.
@@ -180,17 +189,27 @@ async function findCopies(
   return { copies, problems };
 }
 
-async function readCopies(configuration: Configuration, offsite: Offsite): Promise<FoundCopy[]> {
-  const stored = await offsite.list();
+/** Every backup on its own: a manifest that is broken, or of a newer Permafrost, hides no other backup. */
+async function readCopies(
+  configuration: Configuration,
+  offsite: Offsite,
+): Promise<{ copies: FoundCopy[]; problems: Failure[] }> {
+  const { sealed } = await offsite.list();
   const copies: FoundCopy[] = [];
-  for (const one of stored) {
+  const problems: Failure[] = [];
+  for (const one of sealed) {
     const text = await rememberedManifest(configuration, offsite, one);
-    copies.push({
-      offsite: offsite.name,
-      manifest: readManifest(text, `of ${one.backup} on ${offsite.name}`),
-    });
+    try {
+      copies.push({
+        offsite: offsite.name,
+        manifest: readManifest(text, `of ${one.backup} on ${offsite.name}`),
+      });
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      problems.push(error);
+    }
   }
-  return copies;
+  return { copies, problems };
 }
 
 /** Manifests do not change under their key, so each is fetched once and then remembered in the state folder. */

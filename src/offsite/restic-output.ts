@@ -1,7 +1,9 @@
-import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { StringDecoder } from 'node:string_decoder';
 import { z } from 'zod';
-import { backupIdPattern } from '../backups/id.js';
+import { type BackupId, backupIdPattern } from '../backups/id.js';
+import { type PartName, partNames } from '../backups/parts.js';
+import type { StoredBackups } from './offsite.js';
 
 /** What restic prints, and how it wants to be spoken to. */
 
@@ -17,9 +19,14 @@ export async function* recordsOf(stream: Readable): AsyncIterable<string> {
 }
 
 export async function* linesOf(stream: Readable): AsyncIterable<string> {
-  for await (const line of createInterface({ input: stream, crlfDelay: Infinity })) {
-    if (line.trim() !== '') yield line;
+  const text = new StringDecoder('utf8');
+  let rest = '';
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    const lines = (rest + text.write(chunk)).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) if (line.trim() !== '') yield line;
   }
+  if (rest.trim() !== '') yield rest;
 }
 
 export const snapshotSchema = z.object({
@@ -48,6 +55,28 @@ const statusSchema = z.object({
 export function backupOf(found: Snapshot): string | undefined {
   const id = found.tags?.find((tag) => tag.startsWith('backup='))?.slice('backup='.length);
   return id !== undefined && backupIdPattern.test(id) ? id : undefined;
+}
+
+/** What snapshots say of backups, by their tags: every part is one, and the manifest, which seals them. */
+export function backupsOf(found: readonly Snapshot[]): StoredBackups {
+  const backups = new Map<BackupId, { parts: Set<PartName>; manifest?: Snapshot }>();
+  for (const snapshot of found) {
+    const backup = backupOf(snapshot);
+    if (backup === undefined) continue;
+    const known = backups.get(backup) ?? { parts: new Set() };
+    backups.set(backup, known);
+    for (const part of partNames) if (snapshot.tags?.includes(`part=${part}`)) known.parts.add(part);
+    const manifest = snapshot.tags?.includes('part=manifest') === true;
+    if (manifest && (known.manifest === undefined || snapshot.time > known.manifest.time))
+      known.manifest = snapshot;
+  }
+  const newestFirst = [...backups].sort(([one], [other]) => (one < other ? 1 : -1));
+  return {
+    sealed: newestFirst.flatMap(([backup, { parts, manifest }]) =>
+      manifest === undefined ? [] : [{ backup, parts: [...parts], key: manifest.id }],
+    ),
+    unsealed: newestFirst.flatMap(([backup, { manifest }]) => (manifest === undefined ? [backup] : [])),
+  };
 }
 
 export function uploadProgress(
@@ -100,6 +129,16 @@ export function messageOf(output: string): string {
       }
     });
   return messages.filter((message) => message !== '').join('; ');
+}
+
+/**
+ * Whether restic complains of what is stored, not of the way there: blobs that do not decrypt or have another hash, packs
+ * and files that are gone (the wording of restic 0.17 and 0.18).
+ */
+export function isDamage(output: string): boolean {
+  return /ciphertext verification failed|hash mismatch|did not match|invalid data returned|not found in (?:index|repository)|does not exist|no such file|file is too short|not restorable|found in repository, but/i.test(
+    output,
+  );
 }
 
 /** restic's patterns are those of Go's filepath.Match. */

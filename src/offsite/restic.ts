@@ -9,15 +9,17 @@ import type {
   Offsite,
   OffsitePlace,
   ReadFile,
-  StoredBackup,
+  StoredBackups,
   StoredFile,
   StoredPart,
   StoredPartRef,
 } from './offsite.js';
 import {
   backupOf,
+  backupsOf,
   escapePattern,
   includeLine,
+  isDamage,
   lastMessage,
   linesOf,
   messageOf,
@@ -34,8 +36,8 @@ import { hashTar } from './tar.js';
  * A restic repository: a snapshot for each part, tagged with the backup's id, restored by snapshot id and never by
  * `latest` (which means the newest of any kind). The manifest is a snapshot of its own, written last.
  *
- * Needs restic 0.17 or newer on the host: exit codes 10, 11 and 12, and files that vanish while they are read are no
- * error from 0.18 (restic's CHANGELOG).
+ * Needs restic 0.18 or newer on the host: exit codes 10, 11 and 12, and files that vanish while they are read are no
+ * error (restic's CHANGELOG for 0.17 and 0.18).
  */
 export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain: string): Offsite {
   const { host, keys } = place;
@@ -126,6 +128,15 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
     }
   }
 
+  /** A failure to read: what restic finds broken is the copy's own fault; anything else may be better the next time. */
+  function readFailureOf(exitCode: number, stderr: string): Failure {
+    if (!isDamage(stderr)) return failureOf(exitCode, stderr);
+    return new Failure('VerifyFailed', `off-site ${config.name}: ${messageOf(stderr).slice(-1500)}`, {
+      host: host.name,
+      next: `nothing is sealed on ${config.name}; \`restic check --read-data\` names what is damaged there`,
+    });
+  }
+
   async function snapshots(...tags: readonly string[]): Promise<Snapshot[]> {
     const text = await run([
       'snapshots',
@@ -178,6 +189,11 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
       await run(['cat', 'config', '--no-lock'], { timeoutMs: 60_000 });
     },
 
+    // Any command without --no-lock writes a lock and removes it again. One that waits would hide who holds the place.
+    async proveWriting() {
+      await run(['cat', 'config', '--retry-lock', '0s'], { timeoutMs: 15_000 });
+    },
+
     async create() {
       const result = await host.run(argv('init'), { ...short, timeoutMs: 120_000 });
       if (result.exitCode === 0) return;
@@ -201,6 +217,7 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
         [part.folder],
         [
           ...part.exclude.flatMap((path) => ['--exclude', escapePattern(path)]),
+          ...(part.excludeFile === undefined ? [] : ['--exclude-file', part.excludeFile]),
           ...(media ? ['--compression', 'off'] : []),
         ],
         follow,
@@ -239,37 +256,34 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
       return summary.data_added_packed ?? summary.data_added;
     },
 
-    async list(): Promise<StoredBackup[]> {
-      const sealed = (await snapshots('part=manifest')).flatMap((found) => {
-        const backup = backupOf(found);
-        return backup === undefined ? [] : [{ backup, key: found.id, time: found.time }];
-      });
-      const newest = new Map<string, (typeof sealed)[number]>();
-      for (const found of sealed) {
-        const other = newest.get(found.backup);
-        if (other === undefined || found.time > other.time) newest.set(found.backup, found);
-      }
-      return [...newest.values()]
-        .sort((one, other) => (one.backup < other.backup ? 1 : -1))
-        .map(({ backup, key: id }) => ({ backup, key: id }));
-    },
-
-    async listUnsealed() {
-      const all = await snapshots();
-      const ids = (found: readonly Snapshot[]) => new Set(found.flatMap((one) => backupOf(one) ?? []));
-      const sealed = ids(all.filter((found) => found.tags?.includes('part=manifest')));
-      return [...ids(all)].filter((backup) => !sealed.has(backup));
+    async list(): Promise<StoredBackups> {
+      return backupsOf(await snapshots());
     },
 
     readManifest: (stored) => run(['dump', '--no-lock', stored.key, `/${manifestFile}`]),
 
-    readEntry(part, path): Promise<HostStream> {
+    async readEntry(part, path): Promise<HostStream> {
       const from = part.index ?? part; // the entries of the media are the files of their index
-      return host.stream(argv('dump', '--no-lock', `${from.snapshot}:${from.root}`, `/${path}`), {
-        as: place.as,
-        env,
-        cwd: '/',
+      const stream = await host.stream(
+        argv('dump', '--no-lock', `${from.snapshot}:${from.root}`, `/${path}`),
+        {
+          as: place.as,
+          env,
+          cwd: '/',
+        },
+      );
+      const completed = stream.completed.then((ended) => {
+        if (ended.exitCode !== 0 && !isDamage(ended.stderr)) throw failureOf(ended.exitCode, ended.stderr);
+        return ended;
       });
+      completed.catch(() => undefined); // heard by whoever reads to the end
+      return {
+        stdout: stream.stdout,
+        completed,
+        kill: () => {
+          stream.kill();
+        },
+      };
     },
 
     async *listMedia(part): AsyncIterable<StoredFile> {
@@ -280,12 +294,13 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
       });
       const prefix = `${part.root.replace(/\/+$/, '')}/`;
       for await (const line of linesOf(stream.stdout)) {
+        if (!line.includes('"type":"file"')) continue; // there are three folders for each file: not worth parsing
         const node = nodeSchema.safeParse(JSON.parse(line));
         if (!node.success || node.data.type !== 'file' || !node.data.path.startsWith(prefix)) continue;
         yield { path: node.data.path.slice(prefix.length), size: node.data.size };
       }
       const { exitCode, stderr } = await stream.completed;
-      if (exitCode !== 0) throw failureOf(exitCode, stderr);
+      if (exitCode !== 0) throw readFailureOf(exitCode, stderr);
     },
 
     async *readMedia(part, paths, scratch): AsyncIterable<ReadFile> {
@@ -300,7 +315,7 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
         );
         yield* hashTar(stream.stdout);
         const { exitCode, stderr } = await stream.completed;
-        if (exitCode !== 0) throw failureOf(exitCode, stderr);
+        if (exitCode !== 0) throw readFailureOf(exitCode, stderr);
         return;
       }
       yield* restoreSome(part, paths, scratch);
@@ -338,7 +353,7 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
       { ...short, stdin: `${list}\n`, timeoutMs: 3_600_000 },
     );
     try {
-      if (restored.exitCode !== 0) throw failureOf(restored.exitCode, restored.stderr, restored.stdout);
+      if (restored.exitCode !== 0) throw readFailureOf(restored.exitCode, restored.stderr || restored.stdout);
       const hashed = await host.stream(
         ['sh', '-c', 'cd "$1" && find . -type f -print0 | xargs -0 -r sha256sum -z --', 'sh', scratch],
         { as: place.as },

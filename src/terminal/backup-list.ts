@@ -7,6 +7,7 @@ import {
   formatDistance,
   formatDuration,
   formatFields,
+  formatNumber,
   formatTable,
   formatTime,
 } from './format.js';
@@ -25,7 +26,12 @@ export interface BackupRow {
 }
 
 /** The backups of some instances, as tables; newest first, as they come. */
-export function listText(backups: readonly BackupRow[], instances: readonly string[], now: Date): string[] {
+export function listText(
+  backups: readonly BackupRow[],
+  instances: readonly string[],
+  now: Date,
+  width = 80,
+): string[] {
   return instances.flatMap((instance, index) => {
     const own = backups.filter((backup) => backup.instance === instance);
     const heading = instances.length > 1 ? [...(index === 0 ? [] : ['']), `${instance}:`] : [];
@@ -43,11 +49,11 @@ export function listText(backups: readonly BackupRow[], instances: readonly stri
       backup.backup,
       partsText(backup.parts),
       formatBytes(backup.bytes),
-      backup.offsites.join(','),
+      backup.offsites.join(', '),
       formatDistance(backup.verifiedAt, now),
       keptText(backup.keep),
     ]);
-    return [...heading, ...formatTable(columns, rows)];
+    return [...heading, ...formatTable(columns, rows, width)];
   });
 }
 
@@ -59,7 +65,7 @@ function keptText(reasons: readonly string[]): string {
 }
 
 function partsText(parts: readonly PartName[]): string {
-  return parts.length === 4 ? 'all four' : parts.join(',');
+  return parts.length === 4 ? 'all four' : parts.join(', ');
 }
 
 /** What is in one backup, and where it lies. */
@@ -67,22 +73,26 @@ export function manifestText(
   manifest: Manifest,
   offsites: readonly { name: string; verifiedAt: string }[],
   paint: Paint,
+  width = 80,
 ): string[] {
   const parts = formatTable(
     [{ title: 'part' }, { title: 'size', align: 'right' }, { title: 'files', align: 'right' }],
-    manifest.parts.map((part) => [part.name, formatBytes(part.bytes), String(part.files)]),
+    manifest.parts.map((part) => [part.name, formatBytes(part.bytes), formatNumber(part.files)]),
   );
   return [
     paint.bold(`Backup ${manifest.backup} of ${manifest.instance}`),
     '',
     ...parts.map((line) => `  ${line}`),
     '',
-    ...formatFields([
-      ...offsites.map(
-        ({ name, verifiedAt }) => [name, `sealed; read back ${formatTime(verifiedAt)}`] as const,
-      ),
-      ...detailFields(manifest),
-    ]),
+    ...formatFields(
+      [
+        ...offsites.map(
+          ({ name, verifiedAt }) => [name, `sealed; read back ${formatTime(verifiedAt)}`] as const,
+        ),
+        ...detailFields(manifest),
+      ],
+      width,
+    ),
   ];
 }
 

@@ -1,34 +1,52 @@
 import type { BackupPlan, BackupReport } from '../backups/report.js';
-import { formatBytes, formatCount, formatDuration, formatFields, formatTable } from './format.js';
+import {
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatFields,
+  formatNumber,
+  formatTable,
+} from './format.js';
 import type { Paint } from './paint.js';
 import { servicesText } from './progress.js';
 import { plainText } from './plain-text.js';
+import { padEndTo, textWidth } from './text-width.js';
 
 /** What a run came to, for a person: the parts, the downtime, every off-site with what was read back. */
-export function reportText(report: BackupReport, paint: Paint, more: { address?: string } = {}): string[] {
+export function reportText(
+  report: BackupReport,
+  paint: Paint,
+  more: { address?: string; width?: number } = {},
+): string[] {
+  const { width = 80 } = more;
   const duration = new Date(report.finishedAt).getTime() - new Date(report.startedAt).getTime();
   const parts = formatTable(
     [{ title: 'part' }, { title: 'size', align: 'right' }, { title: 'files', align: 'right' }],
-    report.parts.map((part) => [part.name, formatBytes(part.bytes), String(part.files)]),
+    report.parts.map((part) => [part.name, formatBytes(part.bytes), formatNumber(part.files)]),
   );
   const fields: [string, string][] = [
     ['took', formatDuration(duration)],
     ['downtime', downtimeText(report)],
   ];
-  if (more.address !== undefined) fields.push(['history', more.address]);
+  if (more.address !== undefined) fields.push(['details', more.address]);
   return [
     titleOf(report, paint),
     '',
     ...(report.parts.length === 0 ? [] : [...parts.map((line) => `  ${line}`), '']),
-    ...report.offsites.flatMap((offsite) =>
-      formatFields([[offsite.name, offsiteText(offsite)]]).map((line) =>
-        offsite.sealed ? line : paint.bad(line),
-      ),
-    ),
+    ...offsiteLines(report, paint, width),
     '',
-    ...formatFields(fields),
-    ...warningsText(report.warnings, paint),
+    ...formatFields(fields, width),
+    ...warningsText(report.warnings, paint, width),
   ];
+}
+
+/** One below the other, what is said of each in one column. */
+function offsiteLines({ offsites }: BackupReport, paint: Paint, width: number): string[] {
+  const names = Math.max(0, ...offsites.map(({ name }) => textWidth(name)));
+  return offsites.flatMap((offsite) => {
+    const lines = formatFields([[padEndTo(offsite.name, names), offsiteText(offsite)]], width);
+    return offsite.sealed ? lines : lines.map(paint.bad);
+  });
 }
 
 function titleOf(report: BackupReport, paint: Paint): string {
@@ -65,7 +83,7 @@ function offsiteText(offsite: BackupReport['offsites'][number]): string {
 }
 
 /** What a run would do: preflight's findings. */
-export function planText(plan: BackupPlan, paint: Paint): string[] {
+export function planText(plan: BackupPlan, paint: Paint, width = 80): string[] {
   const quiesce =
     plan.quiesce === 'none'
       ? 'none: the services keep running'
@@ -79,17 +97,20 @@ export function planText(plan: BackupPlan, paint: Paint): string[] {
   return [
     paint.bold(`A backup of ${plan.instance} would do this. Nothing was touched.`),
     '',
-    ...formatFields([
-      ['host', plainText(plan.host)],
-      ['quiesce', plainText(quiesce)],
-      ['parts', parts],
-      ['off-sites', plan.offsites.map(offsiteInPlan).join(', ')],
+    ...formatFields(
       [
-        'space',
-        `needs about ${formatBytes(plan.spoolNeedBytes)} of ${formatBytes(plan.spoolFreeBytes)} free`,
+        ['host', plainText(plan.host)],
+        ['quiesce', plainText(quiesce)],
+        ['parts', parts],
+        ['off-sites', plan.offsites.map(offsiteInPlan).join(', ')],
+        [
+          'space',
+          `needs about ${formatBytes(plan.spoolNeedBytes)} of ${formatBytes(plan.spoolFreeBytes)} free`,
+        ],
       ],
-    ]),
-    ...warningsText(plan.warnings, paint),
+      width,
+    ),
+    ...warningsText(plan.warnings, paint, width),
   ];
 }
 
@@ -97,7 +118,8 @@ function offsiteInPlan({ name, kind, problem }: BackupPlan['offsites'][number]):
   return problem === undefined ? `${name} (${kind})` : `${name} (NOT USABLE: ${plainText(problem.message)})`;
 }
 
-function warningsText(warnings: readonly string[], paint: Paint): string[] {
+function warningsText(warnings: readonly string[], paint: Paint, width: number): string[] {
   if (warnings.length === 0) return [];
-  return ['', ...formatFields(warnings.map((warning) => ['warning', plainText(warning)])).map(paint.warn)];
+  const fields = warnings.map((warning) => ['warning', plainText(warning)] as const);
+  return ['', ...formatFields(fields, width).map(paint.warn)];
 }

@@ -27,6 +27,11 @@ export class Pace {
     return (last.value - first.value) / seconds;
   }
 
+  /** Milliseconds since it last grew, or since it was first looked at. */
+  stillMs(now: number): number {
+    return now - (this.samples.at(-1)?.at ?? now);
+  }
+
   /** Milliseconds until `total` is reached at this speed; undefined when nobody can say. */
   leftMs(now: number, total: number): number | undefined {
     const speed = this.perSecond(now);

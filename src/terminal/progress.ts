@@ -1,8 +1,10 @@
 import type { BackupProgress, Phase, ServicesState, StepProgress } from '../backups/report.js';
-import { clip, formatBytes, formatDuration, formatNumber } from './format.js';
+import { clip, formatDuration, formatFields, wrap } from './format.js';
 import { Pace } from './pace.js';
 import type { Paint } from './paint.js';
 import { plainText } from './plain-text.js';
+import { stepLine, stepTable, type StepText, stepText } from './step-text.js';
+import { padEndTo } from './text-width.js';
 
 /** What a running step tells, with the id of the activity that tells it. */
 export interface RunningStep {
@@ -25,13 +27,18 @@ export interface Snapshot {
 /** Remembers how fast every step goes; draws a run as the lines of a live view or as one line. */
 export class ProgressView {
   private readonly paces = new Map<string, Pace>();
+  /** When each running step was first seen, on the client's clock. */
+  private readonly seen = new Map<string, number>();
 
   constructor(private readonly title: string) {}
 
   /** Takes note of how far the steps are: call it with every snapshot, drawn or not. */
   observe(snapshot: Snapshot): void {
     const at = snapshot.now.getTime();
+    const open = new Set(snapshot.steps.map(({ id }) => id));
+    for (const id of this.seen.keys()) if (!open.has(id)) this.seen.delete(id);
     for (const { id, progress } of snapshot.steps) {
+      this.seen.set(id, this.seen.get(id) ?? at);
       const key = paceKey(id, progress);
       const pace = this.paces.get(key) ?? new Pace();
       this.paces.set(key, pace);
@@ -45,20 +52,20 @@ export class ProgressView {
     const id = progress === undefined ? '' : ` ${progress.backup}`;
     const elapsed = formatDuration(now.getTime() - startedAt.getTime());
     const head = clip(`${this.title}${id}`, width - elapsed.length - 2);
-    const lines = [`${paint.bold(head.padEnd(width - elapsed.length))}${elapsed}`, ''];
+    const lines = [`${paint.bold(padEndTo(head, width - elapsed.length))}${elapsed}`, ''];
     if (progress === undefined) {
-      lines.push('  waiting for a worker');
+      lines.push(`  waiting for a worker, for ${elapsed}`);
     } else {
-      lines.push(...progress.phases.map((phase) => phaseLine(phase, now, paint, width)));
-      const steps = snapshot.steps.map((step) => clip(`    ${this.step(step, now)}`, width));
-      if (steps.length > 0) lines.push('', ...steps);
-      lines.push('', clip(`  services   ${servicesText(progress.services)}`, width));
-      if (progress.offsites.length > 0) lines.push(clip(`  off-sites  ${offsitesText(progress)}`, width));
-      const count = progress.warnings.length;
-      if (count > 0) lines.push(paint.warn(`  warnings   ${count}, shown at the end`));
+      lines.push(...phaseLines(progress.phases, now, paint, width));
+      const steps = stepTable(
+        snapshot.steps.map((step) => this.step(step, now)),
+        width - 4,
+      );
+      if (steps.length > 0) lines.push('', ...steps.map((step) => clip(`    ${step}`, width)));
+      lines.push('', ...stateLines(progress, paint, width));
     }
     if (snapshot.notes.length > 0)
-      lines.push('', ...snapshot.notes.map((note) => paint.warn(clip(`  ${note}`, width))));
+      lines.push('', ...snapshot.notes.flatMap((note) => noteLines(note, width)).map(paint.warn));
     return lines;
   }
 
@@ -69,27 +76,37 @@ export class ProgressView {
     const running = progress.phases
       .filter((phase) => phase.state === 'running')
       .map((phase) => `${phase.name} running${since(phase, now)}`);
-    const steps = snapshot.steps.map((step) => this.step(step, now));
+    const steps = snapshot.steps.map((step) => stepLine(this.step(step, now)));
     return [...running, ...steps, `services ${servicesText(progress.services)}`, ...snapshot.notes].join(
       '; ',
     );
   }
 
-  private step({ id, progress }: RunningStep, now: Date): string {
-    const name = [progress.step, progress.subject].filter((word) => word !== undefined).join(' ');
-    const pace = this.paces.get(paceKey(id, progress));
-    const facts: string[] = [];
-    const { bytes, totalBytes, files, totalFiles } = progress;
-    if (bytes !== undefined) facts.push(amount(formatBytes(bytes), totalBytes, formatBytes));
-    if (files !== undefined) facts.push(`${amount(formatNumber(files), totalFiles, formatNumber)} files`);
-    const [done, total] = bytes === undefined ? [files, totalFiles] : [bytes, totalBytes];
-    if (done !== undefined && total !== undefined && total > 0) facts.push(`${percent(done, total)} %`);
-    const speed = pace?.perSecond(now.getTime());
-    if (speed !== undefined && bytes !== undefined) facts.push(`${formatBytes(speed)}/s`);
-    const left = total === undefined ? undefined : pace?.leftMs(now.getTime(), total);
-    if (left !== undefined) facts.push(`${formatDuration(left)} left`);
-    return plainText(facts.length === 0 ? name : `${name}: ${facts.join(', ')}`);
+  private step({ id, progress }: RunningStep, now: Date): StepText {
+    const at = now.getTime();
+    return stepText(progress, this.paces.get(paceKey(id, progress)), at, at - (this.seen.get(id) ?? at));
   }
+}
+
+/** Lines that a note may take: a message of a tool can be a page. */
+const NOTE_LINES = 3;
+
+function noteLines(note: string, width: number): string[] {
+  const [first = '', ...rest] = wrap(plainText(note).replace(/\s+/g, ' '), width - 2).slice(0, NOTE_LINES);
+  return [first, ...rest].map((line) => clip(`  ${line}`, width));
+}
+
+/** Below the phases: what an operator asks first. */
+function stateLines(progress: BackupProgress, paint: Paint, width: number): string[] {
+  const field = (name: string, value: string) =>
+    formatFields([[name.padEnd('off-sites'.length), value]], width).map((line) => clip(line, width));
+  const services = field('services', servicesText(progress.services));
+  const count = progress.warnings.length;
+  return [
+    ...(progress.services === 'stopped' ? services.map(paint.warn) : services),
+    ...(progress.offsites.length === 0 ? [] : field('off-sites', offsitesText(progress))),
+    ...(count === 0 ? [] : field('warnings', `${String(count)}, shown at the end`).map(paint.warn)),
+  ];
 }
 
 /** What changed between two snapshots, one plain line each: phases, services, off-sites, warnings. */
@@ -123,7 +140,7 @@ export function changes(before: BackupProgress | undefined, after: BackupProgres
 export function servicesText(state: ServicesState): string {
   switch (state) {
     case 'untouched':
-      return 'running, not touched yet';
+      return 'running, not touched';
     case 'stopping':
       return 'being stopped';
     case 'stopped':
@@ -135,40 +152,37 @@ export function servicesText(state: ServicesState): string {
   }
 }
 
-function phaseLine(phase: Phase, now: Date, paint: Paint, width: number): string {
-  const took = phase.startedAt === undefined ? '' : formatDuration(elapsedMs(phase, now));
-  const detail = phase.detail === undefined ? '' : `  ${plainText(phase.detail)}`;
-  const line = clip(
-    `  ${phase.name.padEnd(10)} ${phase.state.padEnd(8)} ${took.padEnd(12)}${detail}`,
-    width,
-  ).trimEnd();
-  switch (phase.state) {
-    case 'running':
-      return paint.bold(line);
-    case 'done':
-      return paint.good(line);
-    case 'failed':
-      return paint.bad(line);
-    default:
-      return paint.dim(line);
-  }
+/** Phases below each other; colour is for the state alone, so that what is said of it stays as calm as the rest. */
+function phaseLines(phases: readonly Phase[], now: Date, paint: Paint, width: number): string[] {
+  const times = phases.map((phase) =>
+    phase.startedAt === undefined ? '' : formatDuration(elapsedMs(phase, now)),
+  );
+  const timeWidth = Math.max(...times.map((time) => time.length));
+  return phases.map((phase, index) => {
+    const name = `  ${phase.name.padEnd(9)}`;
+    const detail = phase.detail === undefined ? '' : plainText(phase.detail);
+    const rest = `  ${(times[index] ?? '').padEnd(timeWidth)}  ${detail}`.trimEnd();
+    const line = `${name}  ${phase.state.padEnd(7)}`;
+    const more = clip(rest, width - line.length);
+    switch (phase.state) {
+      case 'running':
+        return `${paint.bold(line)}${more}`;
+      case 'done':
+        return `${name}  ${paint.good(phase.state.padEnd(7))}${more}`;
+      case 'failed':
+        return `${paint.bad(line)}${more}`;
+      default:
+        return paint.dim(line.trimEnd());
+    }
+  });
 }
 
 function offsitesText(progress: BackupProgress): string {
   return progress.offsites
     .map(({ name, state, error }) =>
-      error === undefined ? `${name} ${state}` : `${name} ${state}: ${plainText(error)}`,
+      error === undefined ? `${name} ${state}` : `${name} ${state} (${clip(plainText(error), 60)})`,
     )
     .join(', ');
-}
-
-/** Whole percent, never 100 before the step has ended: what is still running is not done. */
-function percent(done: number, total: number): number {
-  return Math.max(0, Math.min(99, Math.floor((done / total) * 100)));
-}
-
-function amount(done: string, total: number | undefined, format: (value: number) => string): string {
-  return total === undefined ? done : `${done} of ${format(total)}`;
 }
 
 function elapsedMs(phase: Phase, now: Date): number {

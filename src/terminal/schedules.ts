@@ -14,12 +14,12 @@ export interface ScheduleRow {
 }
 
 /** Schedules for a person: when each runs next, and whether anything kept it from running. */
-export function schedulesText(schedules: readonly ScheduleRow[], now: Date): string[] {
+export function schedulesText(schedules: readonly ScheduleRow[], now: Date, width = 80): string[] {
   if (schedules.length === 0) return ['There are no schedules. Make them: permafrost schedule apply'];
   return schedules.flatMap((schedule, index) => [
     ...(index === 0 ? [] : ['']),
     schedule.scheduleId,
-    ...formatFields(fieldsOf(schedule, now)),
+    ...formatFields(fieldsOf(schedule, now), width),
   ]);
 }
 

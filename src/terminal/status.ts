@@ -1,5 +1,5 @@
 import type { BackupRow } from './backup-list.js';
-import { formatBytes, formatDistance, formatFields, formatTime } from './format.js';
+import { formatBytes, formatDistance, formatDuration, formatFields } from './format.js';
 import type { Paint } from './paint.js';
 import { plainText } from './plain-text.js';
 import { nextRunText } from './schedules.js';
@@ -17,7 +17,7 @@ export interface InstanceStatus {
   problems: string[];
 }
 
-export function statusText(status: InstanceStatus, now: Date, paint: Paint): string[] {
+export function statusText(status: InstanceStatus, now: Date, paint: Paint, width = 80): string[] {
   const { services, lastBackup, running, next, problems } = status;
   const fields: [string, string][] = [['services', servicesLine(services)]];
   fields.push([
@@ -29,15 +29,21 @@ export function statusText(status: InstanceStatus, now: Date, paint: Paint): str
   ]);
   for (const run of running) {
     const phase = run.phase === null ? '' : `, at ${run.phase}`;
-    fields.push(['running', `${run.workflowId}${phase}, since ${formatTime(run.since)}`]);
+    fields.push([
+      'running',
+      `${run.workflowId}${phase}, for ${formatDuration(now.getTime() - new Date(run.since).getTime())}`,
+    ]);
   }
   if (running.length === 0) fields.push(['running', 'nothing']);
   fields.push(['next backup', next.backup === null ? 'none' : nextRunText(next.backup, now)]);
   return [
     paint.bold(status.instance),
-    ...formatFields(fields),
+    ...formatFields(fields, width),
     ...(problems.length === 0 ? [] : ['']),
-    ...formatFields(problems.map((problem) => ['problem', plainText(problem)])).map(paint.warn),
+    ...formatFields(
+      problems.map((problem) => ['problem', plainText(problem)]),
+      width,
+    ).map(paint.warn),
   ];
 }
 

@@ -22,7 +22,8 @@ export async function backup(request: BackupRequest): Promise<BackupReport> {
     const plan = await state.inPhase('preflight', () => preflight(request));
     begin(state, plan);
     if (request.dryRun) return finish(state, 'planned');
-    return await guarded(state, () => night(state, plan));
+    const report = await guarded(state, () => night(state, plan));
+    return { ...report, warnings: [...state.warnings] }; // the sweep's came after it
   } catch (error) {
     throw await failed(state, error);
   }
@@ -90,7 +91,7 @@ async function finish(state: RunState, status: 'planned' | 'sealed' | 'partial')
 /** The failure as the run ends with it: told to the operator, and kept on this machine. */
 async function failed(state: RunState, error: unknown): Promise<Error> {
   const problem = reportOf(error);
-  state.finish(isCancellation(error) ? 'cancelled' : 'failed');
+  state.finish(isCancellation(error) ? 'cancelled' : 'failed', problem);
   const report = state.report(problem);
   await CancellationScope.nonCancellable(() => record(report));
   if (isCancellation(error) && error instanceof Error) return error;

@@ -42,7 +42,7 @@ export async function captureParts(state: RunState, parts: readonly PartName[]):
   if (withDatabase) await capturing.releaseMoment({ run });
 }
 
-async function captureDatabase({ run, warnings }: RunState, parts: readonly PartName[]): Promise<void> {
+async function captureDatabase({ run, plan, warnings }: RunState, parts: readonly PartName[]): Promise<void> {
   await together([
     () => capturing.dumpDatabase({ run }),
     async () => {
@@ -55,7 +55,10 @@ async function captureDatabase({ run, warnings }: RunState, parts: readonly Part
         );
       }
       if (!parts.includes('secrets')) return;
-      const proof = await capturing.proveSecrets({ run });
+      const proof = await capturing.proveSecrets({
+        run,
+        ...(plan?.allow === undefined ? {} : { allow: plan.allow }),
+      });
       warnings.push(...proof.notes.map((note) => `Secrets: ${note}.`));
     },
   ]);
@@ -71,6 +74,11 @@ async function captureMedia(state: RunState): Promise<void> {
   if (media.unreadable > 0) {
     state.warnings.push(
       `${String(media.unreadable)} media files or folders could not be read and are not in the backup.`,
+    );
+  }
+  if (media.previousDamaged) {
+    state.warnings.push(
+      'The index of the last media backup was damaged: every media file was read and hashed again.',
     );
   }
   state.detail('capture', `${String(media.files)} media files, ${String(media.newFiles)} of them new`);

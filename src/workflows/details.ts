@@ -1,11 +1,14 @@
-import type { BackupProgress, Phase } from '../backups/report.js';
+import type { BackupProgress, FailureReport, Phase } from '../backups/report.js';
 
 /** A run as Temporal's UI shows it under "current details": what somebody wants to know at three in the morning. */
-export function detailsOf(progress: BackupProgress): string {
+export function detailsOf(progress: BackupProgress, failure?: FailureReport): string {
   return [
     `**Backup ${progress.backup} of ${progress.instance}: ${progress.status}**`,
     '',
     `Mastodon's services: **${servicesText[progress.services]}**`,
+    ...(failure === undefined
+      ? []
+      : ['', `What happened: **${cell(failure.message)}**`, '', `What to do: ${cell(failure.next)}`]),
     '',
     row('phase', '', 'took', ''),
     '|:--|:--|:--|:--|',
@@ -39,11 +42,11 @@ const servicesText = {
 
 function took({ startedAt, finishedAt }: Phase): string {
   if (startedAt === undefined) return '';
-  if (finishedAt === undefined) return `since ${startedAt.slice(11, 19)}`;
+  if (finishedAt === undefined) return `since\u00a0${startedAt.slice(11, 19)}\u00a0UTC`;
   const seconds = (Date.parse(finishedAt) - Date.parse(startedAt)) / 1000;
   return seconds < 60
-    ? `${seconds.toFixed(1)} s`
-    : `${String(Math.floor(seconds / 60))} min ${String(Math.round(seconds % 60))} s`;
+    ? `${seconds.toFixed(1)}\u00a0s`
+    : `${String(Math.floor(seconds / 60))}\u00a0min\u00a0${String(Math.round(seconds % 60))}\u00a0s`;
 }
 
 /** A message inside a table: one line, no bars. */

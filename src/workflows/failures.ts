@@ -45,12 +45,15 @@ export function fail(
   next: string,
   ...more: unknown[]
 ): ApplicationFailure {
-  return ApplicationFailure.create({
+  const failure = ApplicationFailure.create({
     type,
     message,
     nonRetryable: true,
     details: [{ next, host: '', code: exitCodeOf(type) }, ...more],
   });
+  // Temporal's UI shows it before the details; it leads here whatever went wrong, and names this machine's folders.
+  failure.stack = '';
+  return failure;
 }
 
 /** Preflight refuses: whatever it could not look at is a refusal too, since nothing was touched. */

@@ -11,7 +11,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.js';
-import { fail } from './failures.js';
+import { fail, reportOf } from './failures.js';
 import { type guard, type GuardInput, release } from './guard.js';
 import { guardWorkflowId, WORKFLOWS } from './names.js';
 import * as policies from './policies.js';
@@ -37,6 +37,11 @@ export async function guarded<T>(state: RunState, work: () => Promise<T>): Promi
     await CancellationScope.nonCancellable(async () => {
       await tidy.sweepRun({ run }).catch((error: unknown) => {
         log.warn('the spool was not swept; the next run does it', { error: String(error) });
+        const { message } = reportOf(error);
+        state.warnings.push(
+          `What the run kept on the host (a copy of the database, secrets, keys) could not be removed; the next run does it: ${message}`,
+        );
+        state.show();
       });
       // Until the guard has ended, the next run would find the instance busy.
       await letGo(guard).catch((error: unknown) => {

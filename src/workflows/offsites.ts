@@ -61,11 +61,12 @@ async function deliverTo(state: RunState, plan: BackupPlan, name: string, parts:
   }
 }
 
-/** The media beside the small parts: walking a large tree and compressing a dump keep different things busy. */
+/** Media, database and the small parts side by side: walking a large tree and compressing a dump keep different things busy. */
 function lanesOf(parts: PartName[]): PartName[][] {
-  if (!patched('media-beside-the-small-parts')) return [parts];
-  const lanes = [parts.filter((part) => part === 'media'), parts.filter((part) => part !== 'media')];
-  return lanes.filter((lane) => lane.length > 0);
+  if (!patched('parts-side-by-side')) return [parts];
+  const large = (['media', 'database'] as const).filter((part) => parts.includes(part)).map((part) => [part]);
+  const small = parts.filter((part) => part !== 'media' && part !== 'database');
+  return [...large, ...(small.length === 0 ? [] : [small])];
 }
 
 function sealing(state: RunState, plan: BackupPlan, offsite: string, parts: PartName[]) {
@@ -79,7 +80,8 @@ function sealing(state: RunState, plan: BackupPlan, offsite: string, parts: Part
       ...(healthyAtMs === undefined ? {} : { healthyAt: new Date(healthyAtMs).toISOString() }),
     },
     timings: state.timings,
-    warnings: [...state.warnings],
+    // As many and as long as the activity's input may be: a talkative night is sealed all the same.
+    warnings: state.warnings.slice(0, 200).map((warning) => warning.slice(0, 2000)),
   };
 }
 

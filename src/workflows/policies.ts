@@ -85,6 +85,9 @@ export const insistEvery = '30 seconds';
 /** A lease is renewed three times in its length, so that two renewals may fail. */
 export const renewalsPerLease = 3;
 
+/** Until a renewal that failed is tried again: the shortest lease, two minutes, has a handful of these in a third. */
+export const renewAgainAfterMs = 5_000;
+
 /** After this the guard brings services back that are still held, whatever the run says. */
 export const guardPatience = '24 hours';
 

@@ -1,7 +1,14 @@
-import { CancellationScope, isCancellation, proxyActivities, sleep } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  isCancellation,
+  log,
+  patched,
+  proxyActivities,
+  sleep,
+} from '@temporalio/workflow';
 import type { Activities } from '../activities/index.js';
 import type { BackupPlan } from '../backups/report.js';
-import { fail } from './failures.js';
+import { fail, isOfType } from './failures.js';
 import { insist } from './insist.js';
 import * as policies from './policies.js';
 import type { RunState } from './run-state.js';
@@ -18,12 +25,13 @@ export async function quiesced<T>(state: RunState, plan: BackupPlan, hold: () =>
   if (plan.services.length === 0) return hold();
   let stopping = false;
   try {
+    const armedAtMs = Date.now();
     await standstill.armLease({ run });
     stopping = true;
     state.setServices('stopping');
     state.stoppedAtMs = (await standstill.stopServices({ run })).stoppedAtMs;
     state.setServices('stopped');
-    return await withinBudget(plan, () => renewingLease(state, plan, hold));
+    return await withinBudget(plan, () => renewingLease(state, plan, armedAtMs, hold));
   } finally {
     await CancellationScope.nonCancellable(() => (stopping ? callUp(state) : letGo(state)));
   }
@@ -60,14 +68,14 @@ async function withinBudget<T>(plan: BackupPlan, hold: () => Promise<T>): Promis
 }
 
 /** Holds the lease for as long as `hold` takes; when it cannot be held, `hold` is given up. */
-async function renewingLease<T>({ run }: RunState, plan: BackupPlan, hold: () => Promise<T>): Promise<T> {
+async function renewingLease<T>(
+  { run }: RunState,
+  plan: BackupPlan,
+  armedAtMs: number,
+  hold: () => Promise<T>,
+): Promise<T> {
   const renewals = new CancellationScope();
-  const renewing = renewals.run(async (): Promise<never> => {
-    for (;;) {
-      await sleep(plan.leaseMs / policies.renewalsPerLease, { summary: 'until the lease is renewed' });
-      await standstill.armLease({ run });
-    }
-  });
+  const renewing = renewals.run(() => renewLease(run, plan.leaseMs, armedAtMs));
   const holding = new CancellationScope();
   const held = holding.run(hold);
   try {
@@ -76,5 +84,27 @@ async function renewingLease<T>({ run }: RunState, plan: BackupPlan, hold: () =>
     renewals.cancel();
     holding.cancel();
     await Promise.allSettled([held, renewing]);
+  }
+}
+
+/**
+ * Renews the lease again and again. One that cannot be renewed still lasts: a lost connection costs the night only when
+ * the services would soon be started under it.
+ */
+async function renewLease(run: RunState['run'], leaseMs: number, armedAtMs: number): Promise<never> {
+  const everyMs = leaseMs / policies.renewalsPerLease;
+  for (let lastArmedMs = armedAtMs, waitMs = everyMs; ;) {
+    await sleep(waitMs, { summary: 'until the lease is renewed' });
+    const beganMs = Date.now();
+    try {
+      await standstill.armLease({ run });
+      [lastArmedMs, waitMs] = [beganMs, everyMs];
+    } catch (error) {
+      const leftMs = lastArmedMs + leaseMs - Date.now();
+      if (isCancellation(error) || isOfType(error, 'LeaseLost') || leftMs < everyMs) throw error;
+      if (!patched('a renewal that fails is tried again')) throw error;
+      log.warn('the lease could not be renewed yet', { leftMs, error: String(error) });
+      waitMs = policies.renewAgainAfterMs;
+    }
   }
 }

@@ -45,6 +45,7 @@ export class RunState {
   >();
   readonly warnings: string[] = [];
   #status: BackupStatus | 'running' = 'running';
+  #failure: FailureReport | undefined;
   readonly #phases: Phase[] = phaseNames.map((name) => ({ name, state: 'waiting' }));
   readonly #request: BackupRequest;
 
@@ -92,8 +93,9 @@ export class RunState {
     this.show();
   }
 
-  finish(status: BackupStatus): void {
+  finish(status: BackupStatus, failure?: FailureReport): void {
     this.#status = status;
+    this.#failure = failure;
     for (const phase of this.#phases) if (phase.state === 'waiting') phase.state = 'skipped';
     upsertSearchAttributes([{ key: PermafrostStatus, value: status }]);
     this.show();
@@ -101,7 +103,7 @@ export class RunState {
 
   /** Keeps the text in Temporal's UI true. */
   show(): void {
-    setCurrentDetails(detailsOf(this.progress()));
+    setCurrentDetails(detailsOf(this.progress(), this.#failure));
   }
 
   get startedAtMs(): number {
@@ -111,14 +113,20 @@ export class RunState {
   get downtimeMs(): number {
     return this.stoppedAtMs === undefined || this.healthyAtMs === undefined
       ? 0
-      : this.healthyAtMs - this.stoppedAtMs;
+      : Math.max(0, this.healthyAtMs - this.stoppedAtMs); // clocks are set back at times
   }
 
   get timings(): { phase: string; startedAt: string; durationMs: number }[] {
     return this.#phases.flatMap(({ name, startedAt, finishedAt }) =>
       startedAt === undefined
         ? []
-        : [{ phase: name, startedAt, durationMs: Date.parse(finishedAt ?? now()) - Date.parse(startedAt) }],
+        : [
+            {
+              phase: name,
+              startedAt,
+              durationMs: Math.max(0, Date.parse(finishedAt ?? now()) - Date.parse(startedAt)),
+            },
+          ],
     );
   }
 

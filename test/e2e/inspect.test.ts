@@ -16,7 +16,13 @@ cat > /etc/systemd/system/mastodon-web.service.d/mail.conf <<'END'
 [Service]
 Environment=PORT=3000 "GREETING=from a \\"unit\\""
 EnvironmentFile=-/etc/default/mastodon
+EnvironmentFile=/opt/mastodon/*.env
 END
+install -d /opt/mastodon /etc/nginx/sites-enabled
+echo 'GREETING="from a file"' > /opt/mastodon/more.env
+echo 'root /home/mastodon/live/public;' > /opt/mastodon/site.conf
+ln -s /opt/mastodon/site.conf /etc/nginx/sites-enabled/elsewhere
+ln -s /etc/nginx/sites-available/mastodon /etc/nginx/sites-enabled/mastodon
 install -m 600 /dev/null /etc/default/mastodon
 echo 'SMTP_PASSWORD="of the unit"' > /etc/default/mastodon
 systemctl daemon-reload
@@ -87,17 +93,24 @@ describe.skipIf(missing !== null)('an instance on a host with systemd, over SSH'
     expect(found.extraFiles).toEqual([
       ...(user === 'root' ? [closed] : []),
       '/etc/nginx/sites-available/mastodon',
+      '/etc/nginx/sites-enabled/elsewhere',
       '/etc/systemd/system/mastodon-sidekiq.service',
       '/etc/systemd/system/mastodon-streaming.service',
       '/etc/systemd/system/mastodon-streaming@.service',
       '/etc/systemd/system/mastodon-web.service',
       '/etc/systemd/system/mastodon-web.service.d/mail.conf',
+      '/opt/mastodon/more.env',
     ]);
   });
 
   test('has the environment that its web unit has', async () => {
-    const { env } = await inspect(configured('root'));
-    expect(env.get('GREETING')).toBe('from a "unit"');
+    const { env, envSources } = await inspect(configured('root'));
+    expect(env.get('GREETING')).toBe('from a file');
+    const [, unit] = envSources;
+    expect(unit?.kind === 'unit' && unit.variables.get('GREETING')).toBe('from a "unit"');
+    expect(envSources.flatMap((source) => (source.kind === 'file' ? [source.path] : []))).toEqual([
+      ...[machine.mastodon?.envFile, '/etc/default/mastodon', '/opt/mastodon/more.env'],
+    ]);
     expect(env.get('SMTP_PASSWORD')).toBe('of the unit');
     expect(env.get('LOCAL_DOMAIN')).toBe(domain);
   });

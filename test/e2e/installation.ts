@@ -11,6 +11,7 @@ import { stringify } from 'yaml';
 import { projectFolder } from '../../sample/paths.js';
 import { freePort } from '../../sample/ports.js';
 import type { BackupReport } from '../../src/backups/report.js';
+import { makeKeysQuick } from '../integration/offsite/quick-keys.js';
 import type { TestHost } from '../testbed/testbed.js';
 
 const program = join(projectFolder, 'dist', 'scripts', 'permafrost.js');
@@ -29,6 +30,8 @@ export interface Installation {
   readonly repository: string;
   /** Of the embedded Temporal server, on loopback. */
   readonly temporalPort: number;
+  /** `permafrost offsite init`; the repository's keys are made quick ones. */
+  makeOffsite(): Promise<void>;
   /** Starts `permafrost up` and waits until it is ready. */
   up(): Promise<void>;
   /** Kills it as SIGKILL does: no good-bye. The embedded server outlives it. */
@@ -75,8 +78,10 @@ export async function install(where: {
   const passwordFile = join(folder, 'vault.password');
   const { identityFile, knownHosts } = host;
   const temporalPort = await freePort();
-  const repository = `sftp:backup@${vault.address}:/srv/backups/${randomBytes(4).toString('hex')}`;
-  await writeFile(passwordFile, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600 });
+  const place = `/srv/backups/${randomBytes(4).toString('hex')}`;
+  const repository = `sftp:backup@${vault.address}:${place}`;
+  const password = randomBytes(24).toString('base64url');
+  await writeFile(passwordFile, `${password}\n`, { mode: 0o600 });
   const configuration = {
     instances: {
       [host.mastodon.domain]: {
@@ -105,6 +110,10 @@ export async function install(where: {
   };
   const installation: Installation = {
     ...{ folder, configFile, passwordFile, repository, temporalPort, verb },
+    async makeOffsite() {
+      await installation.json('offsite', 'init');
+      makeKeysQuick(join(vault.disk, place), password);
+    },
     async up() {
       const before = readLog(logFile).length;
       const output = openSync(logFile, 'a', 0o600);

@@ -31,9 +31,9 @@ describe.skipIf(missing !== null)(`a night of a real host over SSH ${missing ?? 
     const vault = await testbed.addHost('vault');
     installation = await install({ host, user: 'root', vault });
     postsLog = join(installation.folder, 'posts.jsonl');
-    await installation.json('offsite', 'init');
+    await installation.makeOffsite();
     await installation.up();
-    writer = startWriter({ url: host.mastodon?.url ?? '', log: postsLog });
+    writer = startWriter({ url: host.mastodon?.url ?? '', log: postsLog, everyMs: 150 });
   });
 
   afterAll(async () => {

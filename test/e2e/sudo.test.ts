@@ -1,4 +1,7 @@
+import { readFile, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Check } from '../../src/backups/checks.js';
+import { parse, stringify } from 'yaml';
 import type { Manifest } from '../../src/backups/manifest.js';
 import { bootTestbed, type Testbed, testbedAvailable, type TestHost } from '../testbed/testbed.js';
 import { holdDump, type Installation, install } from './installation.js';
@@ -23,7 +26,7 @@ describe.skipIf(missing !== null)(`a host where we are not root ${missing ?? ''}
       ...{ host, user: 'backup', vault: host },
       more: { database: { lockWaitTimeout: '2m' } },
     });
-    await installation.json('offsite', 'init');
+    await installation.makeOffsite();
     await installation.up();
   });
 
@@ -44,6 +47,11 @@ describe.skipIf(missing !== null)(`a host where we are not root ${missing ?? ''}
     );
   const backupMay = async (...argv: string[]): Promise<boolean> =>
     (await host.ssh('backup', ['sudo', '-n', '-l', '--', ...argv], { okCodes: [0, 1] })).exitCode === 0;
+  const doctor = async () => {
+    const { stdout, exitCode } = await installation.verb('doctor', '--json');
+    const { checks } = JSON.parse(stdout) as { checks: Check[] };
+    return { exitCode, checks, sudo: checks.filter(({ name }) => name === 'sudo') };
+  };
   const running = () =>
     host.systemctl('list-units', 'mastodon-*', '--state=active', '--plain', '--no-legend');
 
@@ -56,14 +64,29 @@ describe.skipIf(missing !== null)(`a host where we are not root ${missing ?? ''}
     expect(await running()).toBe(before);
   });
 
-  test('config sudoers prints a file that visudo accepts, in two steps', async () => {
+  test('doctor prints a file that visudo accepts, in two steps, and so does config sudoers', async () => {
     const first = await installation.json<typeof sudoers>('config', 'sudoers');
     expect(first).toMatchObject({ complete: false });
     expect(first.sudoers).toContain('backup ALL=(mastodon) NOPASSWD: ALL\n');
-    await put(first.sudoers);
+    const before = await doctor();
+    expect(before).toMatchObject({
+      exitCode: 3,
+      sudo: [{ severity: 'bad', file: { path: sudoersFile, text: first.sudoers } }],
+    });
+    await put(before.sudo[0]?.file?.text ?? '');
     sudoers = await installation.json<typeof sudoers>('config', 'sudoers');
     expect(sudoers).toMatchObject({ complete: true });
-    await put(sudoers.sudoers);
+    const halfway = await doctor();
+    expect(halfway).toMatchObject({
+      exitCode: 3,
+      sudo: [{ severity: 'bad', file: { text: sudoers.sudoers } }],
+    });
+    await put(halfway.sudo[0]?.file?.text ?? '');
+    const after = await doctor();
+    expect(after.checks.filter(({ severity }) => severity === 'bad')).toEqual([]);
+    expect(after).toMatchObject({ exitCode: 0, sudo: [{ ok: true }] });
+    for (const name of ['units', 'health', 'offsite', 'offsite-reading', 'worker', 'database-rights'])
+      expect([name, after.checks.find((check) => check.name === name)?.ok]).toEqual([name, true]);
   });
 
   test('which grants no shell as root, and nothing but the commands that a night needs', async () => {
@@ -131,9 +154,54 @@ describe.skipIf(missing !== null)(`a host where we are not root ${missing ?? ''}
       );
       expect(report.error?.next).toContain(`permafrost config sudoers ${domain}`);
       expect(await running()).toBe(before);
+      // sudo -l says that it is allowed; at night nobody types the password.
+      await put(
+        sudoers.sudoers.replace(/NOPASSWD: (?=\S*systemctl stop mastodon-web\.service$)/m, 'PASSWD: '),
+      );
+      const asking = await installation.backup();
+      expect(asking.exitCode).toBe(3);
+      expect(asking.report.error?.message).toMatch(/password.*systemctl stop mastodon-web\.service/);
+      expect(await running()).toBe(before);
     } finally {
       await put(sudoers.sudoers);
     }
+  });
+
+  test('Mastodon’s own user without sudo is refused before anything is touched, and told what it may not', async () => {
+    const before = await running();
+    const key =
+      'install -d -m 700 -o mastodon ~mastodon/.ssh && install -o mastodon ~backup/.ssh/authorized_keys ~mastodon/.ssh/';
+    await host.ssh('root', ['bash', '-c', key]);
+    const text = await readFile(installation.configFile, 'utf8');
+    const changed = parse(text) as { instances: Record<string, { host: { ssh: string; sudo?: boolean } }> };
+    for (const instance of Object.values(changed.instances)) {
+      instance.host.ssh = `mastodon@${host.address}`;
+      delete instance.host.sudo;
+    }
+    await writeFile(installation.configFile, stringify(changed));
+    try {
+      const stopping = await installation.backup();
+      expect(stopping.exitCode).toBe(3);
+      expect(stopping.report.error?.message).toMatch(
+        /systemd does not let it stop and start .*mastodon-web\.service/,
+      );
+      expect(stopping.report.error?.next).toContain('--quiesce none');
+      const reading = await installation.backup('--quiesce', 'none');
+      expect(reading.exitCode).toBe(3);
+      expect(reading.report.error?.message).toContain(
+        `may not read Redis's file ${host.mastodon?.redisDump ?? ''}`,
+      );
+      const rest = ['--quiesce', 'none', '--only', 'database,secrets,media', '--dry-run'];
+      const { exitCode, report } = await installation.backup(...rest);
+      expect([exitCode, report.status]).toEqual([0, 'planned']);
+      const { checks } = JSON.parse((await installation.verb('doctor', '--json')).stdout) as {
+        checks: { name: string; ok: boolean }[];
+      };
+      expect(checks.filter(({ name }) => name === 'rights').map(({ ok }) => ok)).toEqual([false, false]);
+    } finally {
+      await writeFile(installation.configFile, text);
+    }
+    expect(await running()).toBe(before);
   });
 
   test('a cancelled run leaves none of its processes on the host', async () => {

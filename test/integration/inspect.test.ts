@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
+import { type Daemon, giveTo, makePrivateFolder, startDaemon } from '../../sample/daemon.js';
 import { type SampleInstance, startSampleInstance } from '../../sample/instance.js';
+import { freePort } from '../../sample/ports.js';
 import type { InstanceConfig } from '../../src/config/configuration.js';
 import { parseConfiguration } from '../../src/config/load.js';
 import type { Host } from '../../src/hosts/host.js';
@@ -16,6 +18,7 @@ import {
 } from '../../src/mastodon/inspect.js';
 import { psql } from '../../src/mastodon/psql.js';
 import { redisCli } from '../../src/mastodon/redis-cli.js';
+import { checkSource } from '../../src/mastodon/source-checks.js';
 
 let folder: string;
 let sample: SampleInstance;
@@ -114,7 +117,6 @@ describe('before anything is touched', () => {
   const cases: [string, () => Promise<InstanceConfig> | InstanceConfig, RegExp, RegExp][] = [
     ['no root', () => configured({ root: '/nowhere' }), /no folder \/nowhere on local/, /mastodon\.root/],
     ['no env file', () => configured({ envFile: '/nowhere' }), /no env file \/nowhere/, /mastodon\.envFile/],
-    ['another domain', () => configured({}, 'other.example'), /is that of sample\.example/, /LOCAL_DOMAIN/],
     ['no media', () => configured({ media: '/nowhere' }), /no media folder \/nowhere/, /mastodon\.media/],
     ['no extra file', () => configured({ extraFiles: ['/nowhere'] }), /no \/nowhere/, /mastodon\.extraFiles/],
     [
@@ -218,6 +220,72 @@ describe('redis-cli', () => {
     const seen = await untilSeen('permafrost:absent', /redis-cli.*BLPOP/s);
     await asking;
     expect(seen).not.toContain(sample.redis.password);
+  });
+});
+
+describe('another Redis', () => {
+  /** A Redis, or with `--sentinel` a sentinel, of these lines of configuration. */
+  async function withRedis(
+    lines: string[],
+    args: string[],
+    work: (port: number) => Promise<void>,
+  ): Promise<void> {
+    const port = await freePort();
+    const own = join(folder, `redis-${String(port)}`);
+    await makePrivateFolder(own, 'redis');
+    const file = join(own, 'redis.conf');
+    await writeFile(
+      file,
+      [`bind 127.0.0.1`, `port ${String(port)}`, `dir "${own}"`, ...lines, ''].join('\n'),
+    );
+    await giveTo(file, 'redis');
+    const server: Daemon = await startDaemon({
+      ...{ name: 'Redis', argv: ['redis-server', file, ...args], user: 'redis', log: join(own, 'log') },
+      deathSignal: 'TERM',
+      ready: async () =>
+        (await execa('redis-cli', ['-p', String(port), 'PING'], { reject: false })).stdout === 'PONG',
+    });
+    try {
+      await work(port);
+    } finally {
+      await server.stop('SIGKILL');
+    }
+  }
+
+  test('behind Sentinel is found by the first sentinel that answers', async () => {
+    const { host: address, port, password } = sample.redis;
+    const lines = [
+      `sentinel monitor main ${address} ${String(port)} 1`,
+      `sentinel auth-pass main ${password}`,
+    ];
+    await withRedis(lines, ['--sentinel'], async (sentinel) => {
+      const behind = (master: string) =>
+        otherEnv(
+          /^REDIS_HOST=.*$/m,
+          `REDIS_SENTINELS=127.0.0.1:1,127.0.0.1:${String(sentinel)}\nREDIS_SENTINEL_MASTER=${master}\nREDIS_HOST=nowhere`,
+        );
+      const { redis } = await inspectInstance(host, configured({ envFile: await behind('main') }));
+      expect(redis).toEqual(found.redis);
+      await expect(
+        inspectInstance(host, configured({ envFile: await behind('other') })),
+      ).rejects.toMatchObject({
+        type: 'Refused',
+        message: expect.stringMatching(/127\.0\.0\.1:1.*does not know other/s) as string,
+      });
+    });
+  });
+
+  test('that has no BGSAVE is refused', async () => {
+    await withRedis(['rename-command BGSAVE ""'], [], async (port) => {
+      const { password, ...redis } = { ...found.redis, port };
+      expect(password).toBeDefined();
+      const look = (given: Instance) => checkSource(host, given, { parts: ['redis'], last: null });
+      const bad = (await look({ ...found, redis })).filter(({ ok }) => !ok);
+      expect(bad).toMatchObject([
+        { check: 'redis-save', severity: 'bad', detail: expect.stringContaining('BGSAVE') as string },
+      ]);
+      expect((await look(found)).filter(({ ok }) => !ok)).toEqual([]);
+    });
   });
 });
 

@@ -13,6 +13,7 @@ import { type LeaseState, leaseState } from '../../src/hosts/lease.js';
 import type { Host } from '../../src/hosts/host.js';
 import { CapturedIo } from '../unit/cli/captured-io.js';
 import { ServerOfInstallation, WorkerOfInstallation } from './installation-processes.js';
+import { makeKeysQuick } from './offsite/quick-keys.js';
 
 export { until } from './installation-processes.js';
 
@@ -160,6 +161,7 @@ async function build(
   };
   const made = await permafrost('offsite', 'init');
   if (made.exitCode !== 0) throw new Error(`offsite init: ${made.stderr}`);
+  for (const name of offsites) makeKeysQuick(join(folder, name), offsitePassword);
   await worker.start();
 
   return {

@@ -18,6 +18,7 @@ import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { emptyHeader, type MediaRecord, readMediaIndex } from '../../src/backups/media-index.js';
+import { toolPath } from '../../src/hosts/tools.js';
 import {
   mediaIndexArgv,
   mediaIndexFiles,
@@ -26,6 +27,7 @@ import {
   readMediaIndexProgress,
   readMediaIndexSummary,
 } from '../../src/mastodon/media-index.js';
+import { makeKeysQuick } from './offsite/quick-keys.js';
 
 /** A folder of media, and what the program on the host makes of it. */
 let folder: string;
@@ -264,6 +266,49 @@ describe('the media index of a tree', () => {
     expect(paths(index)).toEqual(['open']);
     expect(summary).toMatchObject({ files: 1, unreadable: 1, unreadableFolders: 1 });
     expect(problems).toContainEqual({ problem: 'unreadable', path: 'closed' });
+    expect(problems).toContainEqual({ problem: 'unreadableFolder', path: 'closed-folder' });
+  });
+
+  it('tells restic what cannot be read, whatever it is called, and restic sends the rest', async () => {
+    await put('open');
+    const kept = await make();
+    const odd = ['$HOME', '*', 'a b ', 'b\\c', '[x]', 'new\nline', 'ünï\u00a0', '-rf', "it's"];
+    const names = [...odd.map((name) => Buffer.from(name)), Buffer.from('latin1-\xe9', 'latin1')];
+    for (const name of names) await put(name);
+    for (const name of odd) await put(`folder ${name}/inside`);
+    for (const name of names) await chmod(Buffer.concat([Buffer.from(`${root}/`), name]), 0);
+    // A folder that may be listed, and one that may be entered, are of no more use than a closed one.
+    for (const [at, name] of odd.entries())
+      await chmod(join(root, `folder ${name}`), [0, 0o444, 0o111][at % 3] ?? 0);
+    // Was hashed before it was closed.
+    await chmod(join(root, 'open'), 0);
+    await put('readable $HOME');
+    const uid = process.getuid?.() === 0 ? 65534 : undefined;
+    const as = uid === undefined ? {} : { uid, gid: uid };
+    const { index, summary, out } = await make({ previous: kept, ...(uid === undefined ? {} : { uid }) });
+    expect(paths(index)).toEqual(['readable $HOME']);
+    expect(summary).toMatchObject({
+      unreadable: names.length + 1,
+      unreadableFolders: odd.length,
+      vanished: 0,
+    });
+
+    const repository = await outFolder(uid);
+    const env = {
+      RESTIC_REPOSITORY: repository,
+      RESTIC_PASSWORD: 'x',
+      RESTIC_CACHE_DIR: `${repository}/cache`,
+    };
+    const restic = (...words: string[]) =>
+      execa(toolPath('restic').path, ['-o', 'local.connections=1', ...words], { env, cwd: '/', ...as });
+    await restic('init');
+    makeKeysQuick(repository, 'x');
+    await restic('backup', '--exclude-file', join(out, mediaIndexFiles.excludes), '--', root); // 3: not all was read
+    const listed = await restic('ls', 'latest', root, '--recursive');
+    expect(listed.stdout.split('\n').filter((line) => line.startsWith(`${root}/`))).toEqual([
+      `${root}/readable $HOME`,
+    ]);
+    for (const name of odd) await chmod(join(root, `folder ${name}`), 0o700);
   });
 });
 
@@ -328,17 +373,28 @@ describe('the next index', () => {
     expect(second.fresh).toEqual([]);
   });
 
-  it('reads everything when the previous index is damaged, and refuses what is none', async () => {
+  it('reads again what a damaged index does not tell, and says so', async () => {
     await put('a', 'content');
     const first = await make();
     const file = join(first.out, mediaIndexFiles.index);
     const text = await readFile(file, 'utf8');
-    await writeFile(file, text.replace(sha256('content'), 'nonsense'));
-    expect((await make({ previous: first })).index[0]?.sha256).toBe(sha256('content'));
-    await writeFile(file, 'something else\n');
-    const refused = await run(await outFolder(), { previous: first });
-    expect(refused.exitCode).toBe(1);
-    expect(refused.stderr).toContain('is not a media index');
+    const damages = [
+      text.replace(sha256('content'), 'nonsense'),
+      text.replace(/# end .*\n/, ''),
+      'something else\n',
+      '\0'.repeat(4096),
+      '',
+    ];
+    for (const damaged of damages) {
+      await writeFile(file, damaged);
+      const { index, summary } = await make({ previous: first });
+      expect(index.map((record) => record.sha256)).toEqual([sha256('content')]);
+      expect(summary).toMatchObject({ files: 1, previousDamaged: 1 });
+    }
+    await rm(file);
+    expect((await make({ previous: first })).summary).toMatchObject({ files: 1, previousDamaged: 1 });
+    await writeFile(file, text);
+    expect((await make({ previous: first })).summary).toMatchObject({ carriedFiles: 1, previousDamaged: 0 });
   });
 });
 

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { z } from 'zod';
 import { manifestJsonSchema, type Manifest } from '../../src/backups/manifest.js';
 import { type Installation, type Night, type Settings, setUpInstallation, until } from './installation.js';
+import type { ListedBackup } from '../../src/offsite/read.js';
 import { holdTheCapture, holdTheWindow } from './obstacles.js';
 
 vi.setConfig({ testTimeout: 300_000 });
@@ -180,6 +181,18 @@ test('full: the services stand still until all is captured; a Redis with nothing
   }
 });
 
+test('an off-site that missed a night has all of its media read back, and one that did not a share', async () => {
+  const media = async (offsite: string) => {
+    const { report } = await here.backup('--quiesce', 'none', '--only', 'media', '--offsite', offsite);
+    const files = report.parts.find(({ name }) => name === 'media')?.files ?? 0;
+    return { files, readBack: report.offsites[0]?.checked?.files ?? 0 };
+  };
+  const cellar = await media('cellar');
+  expect(cellar.readBack).toBeGreaterThan(cellar.files); // and the index
+  const again = await media('cellar');
+  expect(again.readBack).toBeLessThan(again.files / 2);
+});
+
 test('an off-site that does not open keeps no other from being sealed', async () => {
   await here.with(breakOffsite('cellar'), async () => {
     const { exitCode, report } = await here.backup('--only', 'database,secrets');
@@ -227,6 +240,11 @@ test('while a run is at work another is refused; what users delete meanwhile is 
   const [id = '', name = ''] = row.split('|');
   const path = `media_attachments/files/${(id.match(/\d{3}/g) ?? []).join('/')}/original/${name}`;
 
+  const sealedOn = async (offsite: string) => {
+    const listed = (await here.permafrost('list', '--json')).json as unknown as ListedBackup[];
+    return listed.filter(({ offsites }) => offsites.includes(offsite)).map(({ backup }) => backup);
+  };
+  const onCellar = await sealedOn('cellar');
   const letGo = await holdTheWindow(here.sample);
   let first: Promise<Night> | undefined;
   try {
@@ -252,13 +270,8 @@ test('while a run is at work another is refused; what users delete meanwhile is 
         expect(media?.alreadyMissing).not.toContainEqual({ path });
 
         // Of vault's backups only the newest stays; cellar's, which this run did not fill, are as they were.
-        const listed = (await here.permafrost('list', '--json')).json as unknown as {
-          offsites: string[];
-          backup: string;
-        }[];
-        const onVault = listed.filter(({ offsites }) => offsites.includes('vault'));
-        expect(onVault.map(({ backup }) => backup)).toEqual([report.backup]);
-        expect(listed.filter(({ offsites }) => offsites.includes('cellar'))).toHaveLength(1);
+        expect(await sealedOn('vault')).toEqual([report.backup]);
+        expect(await sealedOn('cellar')).toEqual(onCellar);
       },
     );
   } finally {

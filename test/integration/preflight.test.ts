@@ -28,9 +28,9 @@ async function state() {
 }
 
 /** Runs a backup that has to be refused for this reason. */
-async function refused(reason: RegExp): Promise<void> {
+async function refused(reason: RegExp, ...words: string[]): Promise<string> {
   const before = await state();
-  const { exitCode, report } = await here.backup();
+  const { exitCode, report } = await here.backup(...words);
   expect.soft(report.error?.message).toMatch(reason);
   expect(exitCode).toBe(3);
   expect(report).toMatchObject({
@@ -41,10 +41,11 @@ async function refused(reason: RegExp): Promise<void> {
   });
   expect(report.error?.next).not.toBe('');
   expect(await state()).toEqual(before);
+  return report.error?.next ?? '';
 }
 
 async function refusedWith(change: (settings: Settings) => void, reason: RegExp): Promise<void> {
-  await here.with(change, () => refused(reason));
+  await here.with(change, async () => void (await refused(reason)));
 }
 
 /** Another env file, made of the true one. */
@@ -167,6 +168,104 @@ test('restic, on this machine and to be brought along', async () => {
     await here.worker.start();
   }
 });
+
+/**
+ * Everything at once that can be allowed: the night before was of a larger database, and its media were on a mount;
+ * tonight the env file is another server's, with another key, that is being shut down; its database is not a
+ * Mastodon's, and nothing is mounted where the media were.
+ */
+test.skipIf(process.getuid?.() !== 0)(
+  'what is meant so is allowed by its name, and then the night seals',
+  async () => {
+    const { postgres } = here.sample.servers;
+    const own = here.sample.database.name;
+    const media = join(here.folder, 'mounted');
+    mkdirSync(media);
+    execFileSync('mount', ['--bind', join(here.sample.root, 'public/system'), media]);
+    try {
+      await postgres.sql(
+        own,
+        "CREATE TABLE ballast AS SELECT repeat('x', 900) FROM generate_series(1, 20000);",
+        'mastodon',
+      );
+      const { report } = await here.with(
+        ({ instance }) => (instance.mastodon['media'] = media),
+        () => here.backup(),
+      );
+      expect(report.error).toBeUndefined();
+      expect(report).toMatchObject({ status: 'sealed', plan: { mediaPlace: { mountPoint: media } } });
+    } finally {
+      execFileSync('umount', ['--lazy', media]);
+      await postgres.sql(own, 'DROP TABLE IF EXISTS ballast;');
+    }
+    const ciphertext = await postgres.sql(own, "SELECT max(otp_secret) FROM users WHERE otp_secret <> '';");
+    await postgres.sql('postgres', 'CREATE DATABASE stray OWNER mastodon;');
+    await postgres.sql(
+      'stray',
+      `CREATE TABLE users (id bigint, otp_secret text); INSERT INTO users VALUES (1, '${ciphertext.trim()}');
+     CREATE TABLE accounts (id bigint, domain text); INSERT INTO accounts VALUES (-99, NULL);
+     CREATE TABLE media_attachments (remote_url text, file_file_name text);
+     INSERT INTO media_attachments VALUES ('', 'a.png');`,
+      'mastodon',
+    );
+    const strange = envFile('strange', (text) =>
+      [
+        setTo('LOCAL_DOMAIN', 'other.example'),
+        setTo('DB_NAME', 'stray'),
+        setTo('ACTIVE_RECORD_ENCRYPTION_PRIMARY_KEY', 'not-the-key-of-this-database'),
+      ].reduce((changed, change) => change(changed), `${text}\nSELF_DESTRUCT=bWFkZSBieSB0b290Y3Rs\n`),
+    );
+    const refusals: [string, RegExp][] = [
+      ['other-domain', /is that of other\.example \(LOCAL_DOMAIN\), not of preflight\.example/],
+      ['self-destruct', /SELF_DESTRUCT is set in .*strange\.env/],
+      ['foreign-database', /the database stray holds no Mastodon/],
+      ['no-accounts', /the database stray has no local account/],
+      ['smaller-database', /the database stray has \d+ MB; it had \d+ MB in the backup \d{8}T\d{6}Z/],
+      ['unproven-secrets', /ACTIVE_RECORD_ENCRYPTION_PRIMARY_KEY .*none of 1 sampled ciphertexts open/],
+      ['empty-media', /mounted on local is empty, and the database names files/],
+      ['unmounted-media', /mounted on local is not mounted: .* with \d+ files/],
+    ];
+    const change = (settings: Settings) => {
+      strange(settings);
+      settings.instance.mastodon['media'] = media;
+    };
+    const allowed: string[] = [];
+    await here.with(change, async () => {
+      for (const [name, reason] of refusals) {
+        const next = await refused(reason, ...(allowed.length === 0 ? [] : ['--allow', allowed.join(',')]));
+        expect.soft(next).toMatch(`--allow ${name}`);
+        allowed.push(name);
+      }
+    });
+
+    // For one run on the command line, or for good in the configuration.
+    const [lasting, once] = [allowed.slice(0, 4), allowed.slice(4)];
+    const allowing = (names: string[]) => (settings: Settings) => {
+      change(settings);
+      settings.instance['allow'] = names;
+    };
+    const { exitCode, report } = await here.with(allowing(lasting), () =>
+      here.backup('--allow', once.join(',')),
+    );
+    expect(report.error).toBeUndefined();
+    expect({ exitCode, status: report.status }).toEqual({ exitCode: 0, status: 'sealed' });
+    const warned = report.warnings.flatMap((text) => /^Allowed \(([a-z-]+)\)/.exec(text)?.[1] ?? []);
+    expect(warned.sort()).toEqual([...allowed].sort());
+    const { json: manifest } = await here.permafrost('show', report.backup, '--json');
+    expect(manifest).toMatchObject({ secrets: { proof: { proven: false, tested: 1 } } });
+    expect(JSON.stringify(manifest['warnings'])).toContain(
+      'not proven: ACTIVE_RECORD_ENCRYPTION_PRIMARY_KEY',
+    );
+
+    // What was allowed is what is remembered: a small database and an unmounted folder are not refused twice.
+    const rest = allowed.filter((name) => !['smaller-database', 'unmounted-media'].includes(name));
+    const broken = join(here.state, 'runs', here.domain, '29990101T000000Z.json');
+    writeFileSync(broken, '{ "backup": ');
+    const next = await here.with(allowing(rest), () => here.backup('--dry-run'));
+    expect(next).toMatchObject({ exitCode: 0, report: { status: 'planned' } });
+    expect(next.report.warnings).toContainEqual(expect.stringContaining(broken));
+  },
+);
 
 test('and with everything in place it is not refused', async () => {
   expect(await here.backup('--dry-run')).toMatchObject({ exitCode: 0, report: { status: 'planned' } });

@@ -1,9 +1,20 @@
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Host } from '../../src/hosts/host.js';
 import {
   armLease,
@@ -11,6 +22,7 @@ import {
   leaseState,
   releaseLease,
   startUnderLease,
+  startWithoutLease,
   stopUnderLease,
 } from '../../src/hosts/lease.js';
 import { localHost } from '../../src/hosts/local.js';
@@ -144,4 +156,145 @@ test('tries again until the services start', async () => {
   expect(runs()).toBe(false);
   writeFileSync(door, '');
   await until('the services are up', runs);
+});
+
+const isRoot = process.getuid?.() === 0;
+const leaseFolder = () => join(folder, 'host/lease', name);
+
+/** A service without a supervisor: its start command leaves it in the background, and it talks without end. */
+function daemon(): LeasedService & { pid(): number; run(): void; end(): void } {
+  const file = join(folder, 'daemon.pid');
+  const script = 'while :; do echo tick; sleep 0.1; done & echo $! > "$1"';
+  const pid = () => Number(readFileSync(file, 'utf8'));
+  const start = ['sh', '-c', script, 'sh', file];
+  return {
+    ...{ name: 'daemon', start, stop: ['sh', '-c', 'kill "$(cat "$1")"', 'sh', file] },
+    pid,
+    run: () => void spawnSync('sh', start.slice(1), { stdio: 'ignore' }),
+    end: () => void (existsSync(file) && spawnSync('kill', ['-KILL', String(pid())])),
+  };
+}
+
+test('a service that is left in the background stands on its own feet: it holds nothing up and is not ended with us', async () => {
+  const service = daemon();
+  const standsAlone = () => {
+    const proc = `/proc/${String(service.pid())}`;
+    expect(readFileSync(`${proc}/environ`, 'utf8')).not.toContain('PERMAFROST_JOB');
+    expect(readdirSync(`${proc}/fd`).sort()).toEqual(['0', '1', '2']);
+    expect(readlinkSync(`${proc}/fd/1`)).toBe(join(leaseFolder(), 'start.log'));
+  };
+  try {
+    service.run();
+    const token = randomUUID();
+    await arm(token, 600, [service]);
+    await stopUnderLease(host, name, token);
+    expect(await startUnderLease(host, name, token)).toBe(true);
+    standsAlone();
+    await releaseLease(host, name, token);
+    service.end();
+    await startWithoutLease(host, name, [service]);
+    standsAlone();
+  } finally {
+    service.end();
+  }
+});
+
+test('what a start command that fails has said is told', async () => {
+  const broken = { ...files(), start: ['sh', '-c', 'echo the port is taken >&2; exit 1'] };
+  const token = randomUUID();
+  await arm(token, 600, [broken]);
+  const told = expect.objectContaining({
+    ...{ type: 'ServicesDown', message: expect.stringContaining('the port is taken') as string },
+  }) as Error;
+  await expect(startUnderLease(host, name, token)).rejects.toEqual(told);
+  await expect(startWithoutLease(host, name, [broken])).rejects.toEqual(told);
+});
+
+test.skipIf(!isRoot)('on a full disk nothing is armed, and a lease that finds room is', async () => {
+  const place = join(folder, 'host/lease');
+  mkdirSync(place, { recursive: true, mode: 0o700 });
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=80k,mode=0700', 'permafrost-test', place]);
+  try {
+    const token = randomUUID();
+    const long = { ...files(), start: ['touch', service, 'x'.repeat(90_000)] };
+    await expect(arm(token, 600, [long])).rejects.toEqual(
+      expect.objectContaining({
+        ...{ type: 'LeaseNotArmed', message: expect.stringContaining('No space left') as string },
+      }),
+    );
+    expect(await leaseState(host, name)).toMatchObject({ held: false });
+    await expect(stopUnderLease(host, name, token)).rejects.toEqual(failure('LeaseLost'));
+    expect(runs()).toBe(true);
+    await arm(token, 600);
+    await stopUnderLease(host, name, token);
+    // A renewal that finds no room leaves the lease that there is.
+    const { firesInMs = 0 } = await leaseState(host, name);
+    spawnSync('sh', ['-c', 'cat /dev/zero > "$1"', 'sh', join(place, 'ballast')], { stdio: 'ignore' });
+    const lease = ['bash', [join(leaseFolder(), 'lease.sh'), 'arm', token, '3000']] as const;
+    expect(spawnSync(...lease).status).toBe(77);
+    expect(await leaseState(host, name)).toMatchObject({ held: true, token, phase: 'armed' });
+    expect((await leaseState(host, name)).firesInMs ?? 0).toBeLessThanOrEqual(firesInMs);
+    expect(await startUnderLease(host, name, token)).toBe(true);
+    expect(await leaseState(host, name)).toMatchObject({ phase: 'starting' });
+    await expect(stopUnderLease(host, name, token)).rejects.toEqual(failure('LeaseLost'));
+    expect(runs()).toBe(true);
+  } finally {
+    await releaseLease(host, name, 'any');
+    execFileSync('umount', ['--lazy', place]);
+  }
+});
+
+test('it is on the disk before it counts', async () => {
+  const log = join(folder, 'synced');
+  mkdirSync(join(folder, 'bin'));
+  const real = execFileSync('sh', ['-c', 'command -v sync'], { encoding: 'utf8' }).trim();
+  const script = `#!/bin/sh\n{ ls; echo "$*"; echo; } >> ${log}\nexec ${real} "$@"\n`;
+  writeFileSync(join(folder, 'bin/sync'), script);
+  chmodSync(join(folder, 'bin/sync'), 0o755);
+  vi.stubEnv('PATH', `${join(folder, 'bin')}:${process.env['PATH'] ?? ''}`);
+  try {
+    await arm(randomUUID(), 600);
+  } finally {
+    vi.unstubAllEnvs();
+  }
+  const calls = readFileSync(log, 'utf8')
+    .trim()
+    .split('\n\n')
+    .map((call) => call.split('\n'))
+    .map((lines) => ({ there: lines.slice(0, -1), words: (lines.at(-1) ?? '').split(' ') }));
+  const [record, token] = calls.filter(({ words }) => words.includes('.'));
+  expect(record?.words).toEqual(
+    expect.arrayContaining(['start.sh', 'lease.sh', 'settings', 'boot', 'phase']),
+  );
+  expect(record?.there).toContain('start.sh');
+  expect(record?.there).not.toContain('token');
+  expect(token?.words).toEqual(['token', '.']);
+});
+
+test.skipIf(!isRoot)(
+  'a container that was started anew has the same boot id, and no timer any more',
+  async () => {
+    const token = randomUUID();
+    await arm(token, 600);
+    const script = join(leaseFolder(), 'lease.sh');
+    // Another PID 1 below the same kernel.
+    const inside = (...words: string[]) =>
+      spawnSync('unshare', ['--pid', '--fork', '--mount-proc', 'bash', script, ...words], {
+        encoding: 'utf8',
+      });
+    expect(inside('state').stdout).toMatch(/^rebooted=yes$/m);
+    expect(inside('stop', token, '75').status).toBe(76);
+    expect(await leaseState(host, name)).toMatchObject({ held: true, rebooted: false });
+    expect(runs()).toBe(true);
+  },
+);
+
+test('a lease that an older Permafrost has armed is still one', async () => {
+  const token = randomUUID();
+  await arm(token, 600);
+  const [id = ''] = readFileSync(join(leaseFolder(), 'boot'), 'utf8').split(' ');
+  writeFileSync(join(leaseFolder(), 'boot'), `${id}\n`);
+  expect(await leaseState(host, name)).toMatchObject({ held: true, rebooted: false });
+  await stopUnderLease(host, name, token);
+  expect(runs()).toBe(false);
 });

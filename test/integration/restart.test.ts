@@ -1,8 +1,9 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { randomUUID } from 'node:crypto';
-import { armLease, stopUnderLease } from '../../src/hosts/lease.js';
+import { armLease, releaseLease, stopUnderLease } from '../../src/hosts/lease.js';
 import { RECONCILE_ID, TASK_QUEUE, WORKFLOWS, guardWorkflowId } from '../../src/workflows/names.js';
 import { type Installation, setUpInstallation, until } from './installation.js';
 import { forbidSaves, holdTheCapture, holdTheWindow } from './obstacles.js';
@@ -163,9 +164,13 @@ describe('the reconciler', () => {
   const reconcile = () =>
     here.client.workflow.execute(WORKFLOWS.reconcile, { taskQueue: TASK_QUEUE, workflowId: RECONCILE_ID });
 
-  test('brings back what a vanished run has left stopped', async () => {
+  test('brings back what a vanished run has left stopped, but not from under another Permafrost', async () => {
     await vanishedRun();
+    // While the lease lasts, it may be that of a run which this Temporal does not know.
+    expect(await reconcile()).toEqual({ brought: [] });
     expect(await here.services.allDown()).toBe(true);
+    // Its time is long over, and its timer did not do its work.
+    writeFileSync(join(here.state, 'host/lease', here.domain, 'deadline'), '-100\n');
     expect(await reconcile()).toEqual({ brought: [here.domain] });
     expect(await here.services.allUp()).toBe(true);
     expect(await here.lease()).toMatchObject({ held: false });
@@ -177,6 +182,22 @@ describe('the reconciler', () => {
     expect(await here.services.allDown()).toBe(true);
     await letGo();
     expect(await handle.result()).toMatchObject({ status: 'sealed' });
+  });
+});
+
+describe('an operator', () => {
+  test('who starts the services while no run is at work gets all of them, whatever the last lease held', async () => {
+    const { names, start, stop } = here.sample.services;
+    const [web] = names.map((name, at) => ({ name, start: start[at] ?? [], stop: stop[at] ?? [] }));
+    const token = randomUUID();
+    const lease = { token, seconds: 600, services: web ? [web] : [], wasHealthy: true, bootUnit: false };
+    await armLease(here.host, here.domain, lease);
+    await releaseLease(here.host, here.domain, token);
+    const [program = '', ...words] = stop[1] ?? [];
+    execFileSync(program, words);
+    expect(await here.services.allUp()).toBe(false);
+    expect(await here.permafrost('services', 'start')).toMatchObject({ exitCode: 0 });
+    expect(await here.services.allUp()).toBe(true);
   });
 });
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
@@ -107,7 +107,16 @@ async function night(exitCode: number, ...words: string[]): Promise<string> {
   return one.stdout + one.stderr;
 }
 
+/** As Capistrano has it: the file itself lies elsewhere. */
+function putEnvFileElsewhere(): string {
+  const shared = join(here.folder, 'shared.env');
+  renameSync(here.sample.envFile, shared);
+  symlinkSync(shared, here.sample.envFile);
+  return shared;
+}
+
 test('the runs: good ones, and ones that fail over their secrets', async () => {
+  const shared = putEnvFileElsewhere();
   const stop = watchTheMachine();
   try {
     const storage = join(here.folder, 'storage.env');
@@ -118,6 +127,11 @@ test('the runs: good ones, and ones that fail over their secrets', async () => {
       },
       async () => void (await night(0)),
     );
+    const { json } = await here.permafrost('show', 'latest', '--json');
+    const archived = { path: here.sample.envFile, bytes: statSync(shared).size };
+    expect(json).toMatchObject({
+      secrets: { proof: { proven: true }, files: [expect.objectContaining(archived)] },
+    });
 
     const wrong = join(here.folder, 'wrong.password');
     writeFileSync(wrong, `${planted.wrongPassword}\n`, { mode: 0o600 });
@@ -137,10 +151,18 @@ test('the runs: good ones, and ones that fail over their secrets', async () => {
     const before = await here.backups();
     await here.with(
       ({ instance }) => (instance.mastodon['envFile'] = other),
-      async () => expect(await night(1, '--only', 'database,secrets')).toContain(key),
+      async () => expect(await night(3, '--only', 'database,secrets')).toContain(key),
     );
     expect(await here.backups()).toEqual(before);
     expect(await here.services.allUp()).toBe(true);
+
+    // Redis on another machine, by an address that is not this one's: its password goes along with a job.
+    const remote = join(here.folder, 'remote-redis.env');
+    writeFileSync(remote, text.replace(/^REDIS_HOST=.*$/m, 'REDIS_HOST=0.0.0.0'), { mode: 0o600 });
+    await here.with(
+      ({ instance }) => (instance.mastodon['envFile'] = remote),
+      async () => expect(await night(0, '--only', 'redis')).toContain('Redis runs on another machine'),
+    );
 
     // A password in the address of a repository is refused, and not repeated.
     await here.with(

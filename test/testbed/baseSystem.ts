@@ -1,11 +1,13 @@
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa, ExecaError } from 'execa';
 import { projectFolder } from '../../sample/paths.js';
 import { Failure } from '../../src/errors.js';
-import { packageSource } from './packageSource.js';
+import { type PackageSource, packageSource } from './packageSource.js';
 
 export const cacheFolder = join(projectFolder, '.cache', 'testbed');
 
@@ -38,7 +40,7 @@ for folder in /etc/postgresql/*/main/conf.d; do echo fsync=off >"$folder/testbed
 
 /**
  * The root file system that every host is a copy of; built by debootstrap when there is none yet, which takes about a
- * minute. Its folder is named by what is in it.
+ * minute. Its folder is named by what is in it. Who comes while another process builds it waits for that one.
  *
  * @throws Failure `CommandFailed`
  */
@@ -51,6 +53,29 @@ export async function baseSystem(log: (line: string) => void): Promise<string> {
   const root = join(folder, 'root');
   if (existsSync(root)) return root;
 
+  await mkdir(cacheFolder, { recursive: true });
+  const release = await lock(`${folder}.lock`);
+  try {
+    if (!existsSync(root)) await build(source, folder, description, log);
+    return root;
+  } finally {
+    release();
+  }
+}
+
+/** Waits for a lock that ends with this process, whatever ends this process. @returns what lets go of it */
+async function lock(file: string): Promise<() => void> {
+  const holder = spawn('flock', [file, 'sh', '-c', 'echo mine; cat'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  await once(holder.stdout, 'data');
+  return () => holder.stdin.end();
+}
+
+async function build(
+  source: PackageSource,
+  folder: string,
+  description: string,
+  log: (line: string) => void,
+): Promise<void> {
   log(`Building the testbed's root file system (${source.suite}, about a minute, once) …`);
   const building = `${folder}.${String(process.pid)}`;
   await mkdir(building, { recursive: true });
@@ -66,11 +91,7 @@ export async function baseSystem(log: (line: string) => void): Promise<string> {
     ]);
     await execa('chroot', [join(building, 'root'), 'sh', '-c', finish], { env: { LC_ALL: 'C' } });
     await writeFile(join(building, 'description.json'), description);
-    await rename(building, folder).catch((error: unknown) => {
-      // Somebody else built the same at the same time.
-      if (!existsSync(root)) throw error;
-    });
-    return root;
+    await rename(building, folder);
   } catch (error) {
     throw new Failure('CommandFailed', `The testbed's root file system could not be built: ${why(error)}`, {
       next: `Is ${source.mirror} reachable from here?`,

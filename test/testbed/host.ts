@@ -11,6 +11,8 @@ export interface HostOptions {
   readonly mastodon?: boolean | MastodonOptions;
   /** Further users that the testbed's key opens, each with the text of a sudoers file if wanted. */
   readonly users?: readonly { readonly name: string; readonly sudoers?: string }[];
+  /** Folders and files of this machine that it sees, not to write: `path:path on the host`. */
+  readonly binds?: readonly string[];
 }
 
 /** A whole host. */
@@ -67,7 +69,7 @@ export async function createHost(place: HostPlace, options: HostOptions): Promis
     machine: place.machine,
     root: disk,
     bridge: place.bridge,
-    binds: mastodon === undefined ? [] : mastodonBinds,
+    binds: [...(mastodon === undefined ? [] : mastodonBinds), ...(options.binds ?? [])],
     console: join(folder, 'console.log'),
   });
 

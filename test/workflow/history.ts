@@ -19,6 +19,7 @@ export type Command =
   | { readonly do: 'signal'; readonly workflowId: string; readonly name: string }
   | { readonly do: 'timer' | 'cancelTimer'; readonly name: string }
   | { readonly do: 'notAsked'; readonly activities: number; readonly timers: number }
+  | { readonly do: 'patch'; readonly id: string }
   | { readonly do: 'upsert' | 'complete' | 'fail' | 'cancelled' };
 
 /** Search attributes: what the run can be found by has changed. */
@@ -32,6 +33,9 @@ export const child = (type: string, workflowId: string): Command => ({ do: 'chil
 export const signal = (workflowId: string, name: string): Command => ({ do: 'signal', workflowId, name });
 export const timer = (name: string): Command => ({ do: 'timer', name });
 export const cancelTimer = (name: string): Command => ({ do: 'cancelTimer', name });
+
+/** A change of the workflow that old runs do not have: noted before what it changes. */
+export const patch = (id: string): Command => ({ do: 'patch', id });
 
 /** Steps that the workflow came to when it was cancelled already: Temporal never hears of them, they are counted though. */
 export const notAsked = (activities: number, timers = 0): Command => ({ do: 'notAsked', activities, timers });
@@ -247,6 +251,14 @@ export class History {
         this.#activityCount += command.activities;
         this.#timerCount += command.timers;
         return;
+      case 'patch': {
+        const data = payloads({ id: command.id, deprecated: false });
+        this.#push('MARKER_RECORDED', {
+          ...{ markerName: 'core_patch', details: { 'patch-data': data }, ...decided },
+        });
+        this.#push('UPSERT_WORKFLOW_SEARCH_ATTRIBUTES', { searchAttributes: {}, ...decided });
+        return;
+      }
       case 'upsert':
         this.#push('UPSERT_WORKFLOW_SEARCH_ATTRIBUTES', { searchAttributes: {}, ...decided });
         return;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { FailureType } from '../../src/errors.js';
-import { activity, cancelActivity, cancelTimer, fail, timer } from './history.js';
+import { activity, cancelActivity, cancelTimer, fail, patch, timer } from './history.js';
 import * as night from './night.js';
 import { replay } from './replay.js';
 
@@ -153,19 +153,54 @@ describe('while the services stand still', () => {
     expect(all('armLease')).toHaveLength(3);
   });
 
-  test('a lease that cannot be renewed ends the window: nobody else would start the services', async () => {
+  const renewsInVain = (history: ReturnType<typeof night.held>, type: FailureType) =>
+    history.fired('renewal').decides(activity('armLease')).failed('armLease', type);
+  const givesUp = (history: ReturnType<typeof night.held>) =>
+    history
+      .decides(...night.cancelsMoment)
+      .told(night.momentCancelled)
+      .decides(cancelTimer('budget'), ...night.starts)
+      .told(backAndFailed);
+
+  test('a renewal that fails while the lease still lasts is tried again', async () => {
+    const { report } = await replay(
+      night
+        .held()
+        .told((told) => renewsInVain(told, 'HostUnreachable'))
+        .decides(patch('a renewal that fails is tried again'), night.renewal)
+        .told((told) => renewsInVain(told, 'LeaseNotArmed'))
+        .decides(night.renewal)
+        .fired('renewal')
+        .decides(activity('armLease'))
+        .completed('armLease')
+        .decides(night.renewal)
+        .told(night.momentTaken)
+        .decides(...night.endsWindow, ...night.starts)
+        .told(night.backUp)
+        .told(night.fromCaptureOn),
+    );
+    expect(report).toMatchObject({ status: 'sealed', services: 'up' });
+  });
+
+  test('a lease that is not ours any more ends the window: others look after the services', async () => {
     const { failure } = await replay(
       night
         .held()
-        .fired('renewal')
-        .decides(activity('armLease'))
-        .failed('armLease', 'LeaseNotArmed')
-        .decides(...night.cancelsMoment)
-        .told(night.momentCancelled)
-        .decides(cancelTimer('budget'), ...night.starts)
-        .told(backAndFailed),
+        .told((told) => renewsInVain(told, 'LeaseLost'))
+        .told(givesUp),
     );
-    expect(failure.type).toBe('LeaseNotArmed');
+    expect(failure.type).toBe('LeaseLost');
+  });
+
+  test('a lease that is soon over and cannot be renewed ends it too: nobody else would start them', async () => {
+    const shortLease = night.plan({ leaseMs: 12_000 }); // as long as the story up to here takes
+    const { failure } = await replay(
+      night
+        .held(shortLease)
+        .told((told) => renewsInVain(told, 'HostUnreachable'))
+        .told(givesUp),
+    );
+    expect(failure.type).toBe('HostUnreachable');
   });
 });
 

@@ -139,21 +139,23 @@ export function conformance(name: string, prepare: () => Promise<Ground>): void 
       );
     });
 
-    it('does not wait for what a command leaves in the background', async () => {
-      const left = await host.run(['bash', '-c', 'sleep 300 & echo $!']);
+    // Side by side, since they wait: for a grace to be over.
+    it.concurrent('does not wait for what a command leaves in the background', async () => {
+      const mark = `30${Date.now()}`;
+      const left = await host.run(['bash', '-c', `sleep ${mark} & echo $!`]);
       expect(left.stdout).toMatch(/^\d+\n$/);
-      expect(await alive('sleep 300')).toHaveLength(1);
+      expect(await alive(mark)).toHaveLength(1);
       await host.run(['kill', left.stdout.trim()]);
     });
 
-    it('ends a command that takes too long, with all it started', async () => {
+    it.concurrent('ends a command that takes too long, with all it started', async () => {
       const mark = `31${Date.now()}`;
       const script = `trap "" TERM; setsid sleep ${mark} & sleep ${mark}; sleep ${mark}`;
       await fails(host.run(['bash', '-c', script], { timeoutMs: 700 }), 'CommandTimedOut', /0\.7 s/);
       expect(await alive(mark)).toEqual([]);
     });
 
-    it('ends a command when its caller does not want it any more', async () => {
+    it.concurrent('ends a command when its caller does not want it any more', async () => {
       const reason = new Error('enough');
       const identities: Identity[] = ['login', 'privileged'];
       if (ground.other !== undefined) identities.push({ user: ground.other });
@@ -320,7 +322,7 @@ export function conformance(name: string, prepare: () => Promise<Ground>): void 
         await job.cancel();
       });
 
-      it('leave nothing behind when they are cancelled, whatever they started', async () => {
+      it.concurrent('leave nothing behind when they are cancelled, whatever they started', async () => {
         const identities: Identity[] = ['login', 'privileged'];
         if (ground.other !== undefined) identities.push({ user: ground.other });
         await Promise.all(
@@ -338,7 +340,7 @@ export function conformance(name: string, prepare: () => Promise<Ground>): void 
         );
       });
 
-      it('may clean up when they are cancelled', async () => {
+      it.concurrent('may clean up when they are cancelled', async () => {
         const job = await start('trap "echo cleaned; exit 5" TERM; echo ready; while :; do sleep 0.1; done');
         await until(async () => (await running(job)).stdoutTail !== '');
         await job.cancel();
@@ -349,14 +351,14 @@ export function conformance(name: string, prepare: () => Promise<Ground>): void 
         });
       });
 
-      it('take what they left in the background with them', async () => {
+      it.concurrent('take what they left in the background with them', async () => {
         const mark = `35${Date.now()}`;
         const job = await start(`sleep ${mark} & setsid sleep ${mark} & echo started`);
         expect(await over(job)).toMatchObject({ exitCode: 0, stdoutTail: 'started\n' });
         await until(async () => (await alive(mark)).length === 0);
       });
 
-      it('are lost when their supervisor is killed, and nothing of them runs on', async () => {
+      it.concurrent('are lost when their supervisor is killed, and nothing of them runs on', async () => {
         const mark = `36${Date.now()}`;
         const job = await start(`sleep ${mark}`);
         await until(async () => (await alive(mark)).length > 0);

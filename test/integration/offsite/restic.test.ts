@@ -138,8 +138,7 @@ describe('a restic off-site', () => {
 
   it('lists nothing that was not sealed, and names it as what a dead run has left', async () => {
     await withRepository(async (offsite) => {
-      expect(await offsite.list()).toEqual([]);
-      expect(await offsite.listUnsealed()).toEqual(['20261122T031700Z']);
+      expect(await offsite.list()).toEqual({ sealed: [], unsealed: ['20261122T031700Z'] });
     });
   });
 
@@ -170,7 +169,7 @@ describe('a restic off-site', () => {
   it('removes a backup whole, and leaves no key behind', async () => {
     await withRepository(async (offsite) => {
       await offsite.remove(['20261122T031700Z'], follow);
-      expect(await offsite.listUnsealed()).toEqual([]);
+      expect(await offsite.list()).toEqual({ sealed: [], unsealed: [] });
     });
     const { stdout } = await execa('sh', [
       '-c',

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { backupIdOf } from '../../../src/backups/id.js';
-import { retain, type Retention } from '../../../src/backups/retention.js';
+import { partNames } from '../../../src/backups/parts.js';
+import { retain, retainParts, type Retention } from '../../../src/backups/retention.js';
 
 const none: Retention = { last: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
 const kept = (backups: readonly string[], policy: Partial<Retention>, timezone?: string) =>
@@ -146,5 +147,40 @@ describe('what is kept', () => {
       ['2026-03-29T22:30Z', '2026-03-29T21:30Z'].map(at),
     );
     expect(kept(long.map(at), { daily: 9 }, 'Europe/Berlin')).toEqual([at('2026-10-25T22:30Z')]);
+  });
+});
+
+describe('backups of some parts', () => {
+  const night = (day: number) => ({
+    backup: `202601${String(day).padStart(2, '0')}T031700Z`,
+    parts: partNames,
+  });
+  const hourly = (day: number, hour: number) => ({
+    backup: `202601${String(day).padStart(2, '0')}T${String(hour).padStart(2, '0')}3000Z`,
+    parts: ['database'] as const,
+  });
+
+  test('never push out the last copies of the other parts', () => {
+    const policy = { ...none, last: 3, daily: 2 };
+    const all = [1, 2, 3, 4].flatMap((day) => [
+      night(day),
+      ...[9, 12, 15, 18, 21].map((at) => hourly(day, at)),
+    ]);
+    const kept = retainParts(all, policy).filter(({ keep }) => keep);
+    const full = kept.filter(({ backup }) => backup.endsWith('T031700Z')).map(({ backup }) => backup);
+    expect(full).toEqual([night(4), night(3), night(2)].map(({ backup }) => backup)); // the last 3 with media
+    expect(kept.map(({ backup }) => backup)).toContain(hourly(4, 21).backup);
+    expect(kept.length).toBeLessThan(all.length);
+  });
+
+  test('are the same as others where every backup has all parts', () => {
+    const all = Array.from({ length: 28 }, (_, at) => night(at + 1));
+    const policy = { last: 3, daily: 7, weekly: 4, monthly: 12, yearly: 0 };
+    expect(retainParts(all, policy)).toEqual(
+      retain(
+        all.map(({ backup }) => backup),
+        policy,
+      ),
+    );
   });
 });

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { backupCommand } from '../../../scripts/backup.js';
 import { configCommand } from '../../../scripts/config.js';
 import { offsiteCommand } from '../../../scripts/offsite.js';
+import { permafrostCommand } from '../../../scripts/permafrost.js';
 import { CapturedIo } from './captured-io.js';
 
 /** Nothing listens there: whatever gets as far as Temporal ends with exit code 7. */
@@ -40,6 +41,9 @@ describe('a wrong word is answered before anything starts', () => {
     ['a quiesce mode', ['--quiesce', 'breif'], 'Did you mean brief?'],
     ['a part', ['--only', 'secrets,data'], 'Did you mean database?'],
     ['an off-site', ['--offsite', 'vualt'], 'Did you mean vault?'],
+    ['an allowance', ['--allow', 'smaler-database'], 'Did you mean smaller-database?'],
+    ['no name at all', ['--only', ','], 'There are: database, secrets, media, redis.'],
+    ['an option', ['--quiese', 'brief'], 'See: permafrost --help, or permafrost VERB --help'],
     ['an off-site like none', ['--offsite', 'zzzzzzzz'], 'There are: vault, cellar.'],
   ])('%s', async (_what, args, next) => {
     expect(await failing('one.yaml', ...args)).toMatchObject({ code: 2, type: 'ConfigInvalid', next });
@@ -60,6 +64,28 @@ test(
     expect(await failing('one.yaml')).toMatchObject({ code: 7, type: 'TemporalUnreachable' });
   },
 );
+
+describe('a misspelt word', () => {
+  const said = async (...args: string[]) => {
+    const io = new CapturedIo({ PERMAFROST_CONFIG: join(folder, 'one.yaml') });
+    expect(await io.run(permafrostCommand, ...args)).toBe(2);
+    expect(io.stderr.text).toContain('Nothing was touched.');
+    return io.stderr.text.replace(/\s+/g, ' ');
+  };
+  test.each([
+    [['bakcup'], 'Did you mean backup?'],
+    [['backup', '--dry-rnu'], 'Did you mean --dry-run?'],
+    [['list', '--jsno'], 'Did you mean --json?'],
+    [['config', 'validat'], 'Did you mean validate?'],
+    [['schedule', 'aply'], 'Did you mean apply?'],
+    [['show', 'lastest'], 'Did you mean latest?'],
+    [['show', 'exmaple.social'], 'Did you mean example.social?'],
+    [['status', 'exmaple.social'], 'Did you mean example.social?'],
+    [['services', 'start', 'exmaple.social'], 'Did you mean example.social?'],
+  ])('%j', async (args, meant) => {
+    expect(await said(...args)).toContain(meant);
+  });
+});
 
 describe('config', () => {
   test('validate says what is wrong and where', async () => {

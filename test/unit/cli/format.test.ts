@@ -72,6 +72,40 @@ describe('columns', () => {
     expect(wrap('two problems:\n  3:5 host: unknown', 80)).toEqual(['two problems:', '  3:5 host: unknown']);
   });
 
+  test('a number stays with its thousands and its unit', () => {
+    expect(wrap('read back 1 991 files, 111 MB', 12)).toEqual(['read back', '1 991 files,', '111 MB']);
+    expect(wrap('took 3 min and', 6)).toEqual(['took', '3 min', 'and']);
+  });
+
+  test('in a table that is too wide, words are wrapped in their column', () => {
+    const columns = [{ title: 'backup' }, { title: 'off-sites' }, { title: 'size', align: 'right' as const }];
+    expect(formatTable(columns, [['one', 'vault, cloud, box', '1 B']], 25)).toEqual([
+      'backup  off-sites    size',
+      'one     vault,        1 B',
+      '        cloud, box',
+    ]);
+  });
+
+  test('a table that cannot fit becomes a block for each row', () => {
+    const columns = [{ title: 'backup' }, { title: 'off-sites' }];
+    expect(formatTable(columns, [['one', 'vault, cloud, box']], 16)).toEqual([
+      'one',
+      '  off-sites',
+      '    vault,',
+      '    cloud, box',
+    ]);
+  });
+
+  test('letters that take two columns, and marks that take none, do not shift what follows', () => {
+    const lines = formatFields([
+      ['雪の日', 'a'],
+      ['cafe\u0301', 'b'],
+      ['plain', 'c'],
+    ]);
+    expect(lines).toEqual(['  雪の日  a', '  cafe\u0301    b', '  plain   c']);
+    expect(clip('雪の日', 5)).toBe('雪の…');
+  });
+
   test('what is cut says so', () => {
     expect(clip('a long line', 7)).toBe('a long…');
     expect(clip('short', 7)).toBe('short');

@@ -38,7 +38,7 @@ describe('the live view', () => {
     const text = view.lines(at, plain).join('\n');
     expect(text).toContain('Backup of example.social 20261121T031700Z');
     expect(text).toContain('3 min 12 s');
-    expect(text).toContain('copying media: 1.2 GB of 3.6 GB, 33 %, 120 MB/s, 20 s left');
+    expect(text).toContain('copying media  1.2 GB of 3.6 GB  33 %  120 MB/s  20 s left');
     expect(text).toContain('services   up');
     expect(text).toContain('off-sites  vault uploading, cloud waiting');
     for (const phase of phaseNames) expect(text).toMatch(new RegExp(`^ {2}${phase} +waiting`, 'm'));
@@ -49,6 +49,55 @@ describe('the live view', () => {
     const at = snapshot({ step: 'reading back', subject: 'vault', bytes: 500, totalBytes: 500 });
     view.observe(at);
     expect(view.lines(at, plain).join('\n')).toContain('99 %');
+  });
+
+  test('a step without numbers shows that it is alive, in words that are not those of the code', () => {
+    const view = new ProgressView('Backup');
+    view.observe(snapshot({ step: 'sealCopy' }, { now: new Date(now.getTime() - 75_000) }));
+    const at = snapshot({ step: 'sealCopy' });
+    view.observe(at);
+    expect(view.lines(at, plain).join('\n')).toContain('writing the manifest  for 1 min 15 s');
+  });
+
+  test('a step that stands still says so, instead of a speed that it no longer has', () => {
+    const view = new ProgressView('Backup');
+    const sending = { step: 'uploadPart', subject: 'media to vault', totalBytes: 1000 };
+    for (const [ago, bytes] of [
+      [50_000, 0],
+      [40_000, 500],
+      [0, 500],
+    ] as const)
+      view.observe(snapshot({ ...sending, bytes }, { now: new Date(now.getTime() - ago) }));
+    const text = view.lines(snapshot({ ...sending, bytes: 500 }), plain).join('\n');
+    expect(text).toContain('sending media to vault  500 B of 1.0 kB  50 %  no news for 40 s');
+  });
+
+  test('steps stand in columns; a narrow terminal keeps the share and the time', () => {
+    const view = new ProgressView('Backup');
+    const steps = (elapsed: number) =>
+      ['vault', 'a-cloud-far-away'].map((name, index) => ({
+        id: name,
+        progress: {
+          step: 'uploadPart',
+          subject: `media to ${name}`,
+          bytes: elapsed * 1e6 * (index + 1),
+          totalBytes: 500e6,
+        },
+      }));
+    view.observe({
+      ...snapshot({ step: '' }),
+      now: new Date(now.getTime() - 10_000),
+      steps: steps(0),
+    });
+    const at = { ...snapshot({ step: '' }), steps: steps(10) };
+    view.observe(at);
+    const wide = view.lines(at, plain, 100).filter((line) => line.includes('sending'));
+    expect(wide).toEqual([
+      '    sending media to vault             10.0 MB of 500 MB  2 %  1.0 MB/s  8 min 10 s left',
+      '    sending media to a-cloud-far-away  20.0 MB of 500 MB  4 %  2.0 MB/s  4 min left',
+    ]);
+    const narrow = view.lines(at, plain, 60).filter((line) => line.includes('sending'));
+    expect(narrow[0]).toBe('    sending media to vault             2 %  8 min 10 s left');
   });
 
   test('no line is wider than the terminal, whatever a host says', () => {

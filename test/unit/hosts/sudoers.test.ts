@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execaSync } from 'execa';
 import { describe, expect, test } from 'vitest';
-import { sudoersText } from '../../../src/hosts/sudoers.js';
+import { asksForPassword, sudoersText } from '../../../src/hosts/sudoers.js';
 
 const hasVisudo = execaSync('sh', ['-c', 'command -v visudo'], { reject: false }).exitCode === 0;
 
@@ -39,5 +39,56 @@ describe('the text of a sudoers file', () => {
     } finally {
       rmSync(folder, { recursive: true });
     }
+  });
+});
+
+/** As sudo 1.9.13 prints it with `-ll`. */
+const listing = `Matching Defaults entries for backup on vm:
+    env_reset, mail_badpass, secure_path=/usr/local/sbin\\:/usr/sbin, use_pty
+
+User backup may run the following commands on vm:
+
+Sudoers entry:
+    RunAsUsers: root
+    Options: !authenticate
+    Commands:
+\t/usr/bin/systemctl start mastodon-web.service
+\t/usr/bin/systemd-run --on-active\\=900 /bin/bash
+
+Sudoers entry:
+    RunAsUsers: root
+    Options: authenticate
+    Commands:
+\t/usr/bin/systemctl stop mastodon-web.service
+
+Sudoers entry:
+    RunAsUsers: mastodon
+    Commands:
+\tALL
+`;
+
+describe('a rule that is granted, but only after a password', () => {
+  const asks = (as: string, argv: readonly string[] | 'ALL', text = listing) =>
+    asksForPassword(text, { as, argv });
+
+  test('is told from one that asks for none', () => {
+    expect(asks('root', ['/usr/bin/systemctl', 'start', 'mastodon-web.service'])).toBe(false);
+    expect(asks('root', ['/usr/bin/systemd-run', '--on-active=900', '/bin/bash'])).toBe(false);
+    expect(asks('root', ['/usr/bin/systemctl', 'stop', 'mastodon-web.service'])).toBe(true);
+    expect(asks('mastodon', 'ALL')).toBe(true);
+  });
+
+  test('as the last entry that fits says', () => {
+    const all = (options: string) =>
+      `\nSudoers entry: /etc/sudoers.d/x\n    RunAsUsers: ALL\n${options}    Commands:\n\tALL\n`;
+    expect(asks('mastodon', 'ALL', listing + all('    Options: !authenticate\n'))).toBe(false);
+    expect(asks('root', ['/usr/bin/systemctl', 'start', 'mastodon-web.service'], listing + all(''))).toBe(
+      true,
+    );
+  });
+
+  test('and not where passwords are switched off, or nothing fits as it is written', () => {
+    expect(asks('mastodon', 'ALL', listing.replace('env_reset', '!authenticate'))).toBe(false);
+    expect(asks('root', ['/usr/bin/cat', '/x'])).toBe(false);
   });
 });

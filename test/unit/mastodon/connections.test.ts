@@ -6,6 +6,7 @@ import {
   otherRedisRoles,
   passwordFileLine,
   redisConnection,
+  redisSentinels,
 } from '../../../src/mastodon/connections.js';
 import { parseEnvFile } from '../../../src/mastodon/env-file.js';
 
@@ -89,14 +90,30 @@ describe('Redis', () => {
     expect(redis(text)).toEqual({ ...usual, ...expected });
   });
 
-  test('behind Sentinel is refused, and says what to name instead', () => {
-    expect(() => redis('REDIS_SENTINELS=a,b\nREDIS_SENTINEL_MASTER=main')).toThrow(
-      expect.objectContaining({
-        type: 'Refused',
-        next: expect.stringContaining('master') as string,
-      }) as Error,
-    );
+  const sentinels = (text: string) => redisSentinels(parseEnvFile(text));
+  const behind = 'REDIS_SENTINELS=a, b:26400\nREDIS_SENTINEL_MASTER=main\nREDIS_PASSWORD=p\n';
+
+  test('behind Sentinel is where the sentinels say', () => {
+    expect(sentinels(behind)).toEqual({
+      master: 'main',
+      sentinels: [
+        { host: 'a', port: 26379, database: 0, tls: false, password: 'p' },
+        { host: 'b', port: 26400, database: 0, tls: false, password: 'p' },
+      ],
+    });
+    const own = 'REDIS_SENTINEL_PORT=7\nREDIS_SENTINEL_USERNAME=u\nREDIS_SENTINEL_PASSWORD=q';
+    expect(sentinels(behind + own)?.sentinels).toMatchObject([
+      { port: 7, user: 'u', password: 'q' },
+      { port: 26400 },
+    ]);
   });
+
+  test.each(['REDIS_HOST=r', 'REDIS_SENTINELS=a', `${behind}REDIS_URL=redis://r`])(
+    'is asked for directly with %j',
+    (text) => {
+      expect(sentinels(text)).toBeNull();
+    },
+  );
 
   test('of Sidekiq or the cache may be another', () => {
     expect(otherRedisRoles(parseEnvFile('SIDEKIQ_REDIS_URL=redis://q\nCACHE_REDIS_HOST='))).toEqual([

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import {
+  backupsOf,
   escapePattern,
   includeLine,
+  isDamage,
   lastMessage,
   messageOf,
   summarySchema,
@@ -37,5 +39,48 @@ describe("restic's patterns", () => {
     expect(includeLine('a/two\nlines')).toBe('/a/two?lines');
     expect(includeLine('a/ends with a blank ')).toBe('/a/ends with a blank?');
     expect(includeLine('a/not\uFFFDutf-8')).toBe('/a/not*utf-8');
+  });
+});
+
+describe('what restic finds broken', () => {
+  it.each([
+    'Fatal: cannot dump file: decrypting blob <data/f34377da> from 569d4e48 failed: ciphertext verification failed',
+    'Fatal: cannot dump file: ReadFull(<data/bdaed61756>): file is too short',
+    'Fatal: cannot dump file: ReadFull(<data/7243a93228>): open /srv/r/data/72/7243: no such file or directory',
+  ])('is the fault of the copy: %s', (said) => {
+    expect(isDamage(said)).toBe(true);
+  });
+
+  it.each([
+    'subprocess ssh: Connection reset by peer',
+    'Fatal: unable to open repository at sftp:vault: unable to start the sftp session, error: EOF',
+    'Load(<data/1234>) returned error, retrying after 1s: dial tcp 10.0.0.6:8000: i/o timeout',
+  ])('is told from a line that was cut: %s', (said) => {
+    expect(isDamage(said)).toBe(false);
+  });
+});
+
+describe('the backups that snapshots tell of', () => {
+  const snapshot = (backup: string, part: string, time = backup) => ({
+    ...{ id: `${backup}-${part}-${time}`, time, paths: [] },
+    tags: ['permafrost', `backup=${backup}`, `part=${part}`],
+  });
+  const [older, newer, dead] = ['20260101T031700Z', '20260102T031700Z', '20260103T031700Z'] as const;
+
+  it('are sealed by their newest manifest, with the parts that they hold; others are not sealed', () => {
+    const found = [
+      ...['database', 'media', 'media-index', 'manifest'].map((part) => snapshot(older, part)),
+      ...['database', 'manifest'].map((part) => snapshot(newer, part)),
+      snapshot(newer, 'manifest', '20260109T000000Z'),
+      snapshot(dead, 'database'),
+      { id: 'x', time: dead, paths: [], tags: ['somebody else'] },
+    ];
+    expect(backupsOf(found)).toEqual({
+      sealed: [
+        { backup: newer, parts: ['database'], key: `${newer}-manifest-20260109T000000Z` },
+        { backup: older, parts: ['database', 'media'], key: `${older}-manifest-${older}` },
+      ],
+      unsealed: [dead],
+    });
   });
 });

@@ -1,6 +1,7 @@
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -14,6 +15,10 @@ async function setUpModule<Module>(name: string): Promise<Module> {
 
 const { matchesLock } = await setUpModule<{ matchesLock(root: string): boolean }>('npm.mjs');
 const { build } = await setUpModule<{ build(root: string): Promise<void> }>('build.mjs');
+const { sideBySide } = await setUpModule<{
+  sideBySide<Value>(promises: readonly Promise<Value>[]): Promise<Value[]>;
+}>('side-by-side.mjs');
+const { SetupError } = await setUpModule<{ SetupError: ErrorConstructor }>('report.mjs');
 const { checkSum } = await setUpModule<{
   checkSum(file: string, sha256: string, source: string): Promise<void>;
 }>('checksum.mjs');
@@ -142,5 +147,29 @@ describe('the whole set-up', () => {
     expect(run.exitCode).toBe(1);
     expect(run.stderr).toContain('Node 18.19.0 is too old');
     expect(run.stderr).not.toContain('    at ');
+  });
+});
+
+describe('steps side by side', () => {
+  it('answer in their order', async () => {
+    const later = sleep(20).then(() => 'one');
+    expect(await sideBySide([later, Promise.resolve('two')])).toEqual(['one', 'two']);
+  });
+
+  it('come to their end when one fails, and all that failed is said', async () => {
+    let ended = false;
+    const slow = sleep(20).then(() => {
+      ended = true;
+      throw new SetupError('no restic\n');
+    });
+    const both = sideBySide([Promise.reject(new SetupError('no npm')), slow, Promise.resolve()]);
+    await expect(both).rejects.toThrow('no npm\n\nno restic');
+    expect(ended).toBe(true);
+  });
+
+  it('hide no mistake of ours behind what a user can mend', async () => {
+    const mistake = new TypeError('undefined is not a function');
+    const both = sideBySide([Promise.reject(new SetupError('no npm')), Promise.reject(mistake)]);
+    await expect(both).rejects.toBe(mistake);
   });
 });

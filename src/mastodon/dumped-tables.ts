@@ -1,0 +1,17 @@
+/**
+ * The relations that pg_dump reads, as the rest of a query of `pg_class c` and `pg_namespace n`: those of every schema,
+ * less what belongs to an extension, which a restore makes again by CREATE EXTENSION (and which Mastodon's role often
+ * may not read), unless the extension says that its content is the user's (PostgreSQL's manual, "Extension
+ * Configuration Tables").
+ *
+ * @param kinds of pg_class.relkind; default: ordinary and partitioned tables.
+ */
+export function fromDumped(kinds: readonly ('r' | 'p' | 'S')[] = ['r', 'p']): string {
+  return `FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN (${kinds.map((kind) => `'${kind}'`).join(', ')})
+  AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
+  AND NOT EXISTS (
+    SELECT 1 FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_extension'::regclass
+      AND d.deptype = 'e' AND NOT c.oid = ANY (coalesce(e.extconfig, '{}')))`;
+}
