@@ -1,0 +1,168 @@
+import { formatBytes, formatCount, formatNumber } from '../../src/terminal/format.js';
+import { type Night, type WayName, wayNames, wayTitles } from '../ways/way.js';
+import type { ProfiledStep, Profile } from './profile.js';
+import type { Results, Round } from './results.js';
+import { type Spread, spreadOf } from './spread.js';
+import { downBeyondOwn, targets } from './targets.js';
+
+/** What a bench has found, for a page. */
+export function markdown(results: Results): string {
+  return [
+    ...setting(results),
+    '',
+    ...judged(results),
+    '',
+    ...compared(results),
+    '',
+    ...profiles(results),
+  ].join('\n');
+}
+
+function setting({ command, at, machine, data, rounds }: Results): string[] {
+  return [
+    `\`${command}\`, ${at.slice(0, 10)}; ${formatCount(rounds.length, 'round')}; median (least to most).`,
+    '',
+    `Data: a database of ${formatBytes(data.databaseBytes)} on disk (${formatNumber(data.statuses)} statuses, ` +
+      `${String(data.tables)} tables, ${String(data.indexes)} indexes and keys), ` +
+      `${formatNumber(data.mediaFiles)} media files of ${formatBytes(data.mediaBytes)} together.`,
+    '',
+    `Machine: ${Object.entries(machine)
+      .map(([name, value]) => `${name} ${value}`)
+      .join('; ')}.`,
+  ];
+}
+
+function judged(results: Results): string[] {
+  const rows = targets(results).map(({ what, value, show, most, good }) => [
+    what,
+    shown(value, show),
+    show(most),
+    good ? 'yes' : '**no**',
+  ]);
+  return rows.length === 0 ? [] : table(['', 'measured', 'at most', 'reached'], rows);
+}
+
+function compared({ rounds }: Results): string[] {
+  const columns = wayNames.flatMap((name) => nightsOf(rounds, name));
+  const row = (
+    what: string,
+    of: (night: Night, round: Round) => number | undefined,
+    show: (value: number) => string,
+  ) => [
+    what,
+    ...columns.map(({ of: nights }) => {
+      const values = nights.flatMap(({ night, round }) => of(night, round) ?? []);
+      return values.length === 0 ? '' : shown(spreadOf(values), show);
+    }),
+  ];
+  const own = spreadOf(rounds.flatMap(({ ownMs }) => ownMs));
+  return [
+    ...table(
+      ['', ...columns.map(({ title }) => title)],
+      [
+        row('whole night', ({ wallMs }) => wallMs, seconds),
+        row('services down', ({ outageMs }) => outageMs, seconds),
+        row('… beyond their own stop and start', downBeyondOwn, seconds),
+        row('bytes stored', ({ bytesAdded }) => bytesAdded, formatBytes),
+        row('orchestration', ({ permafrost }) => ms(permafrost?.profile.orchestrationSeconds), seconds),
+        row(
+          '… with nothing running at all',
+          ({ permafrost }) => ms(permafrost?.profile.idleSeconds),
+          seconds,
+        ),
+        row("worker's memory before", ({ permafrost }) => permafrost?.workerRestBytes, formatBytes),
+        row("worker's peak memory", ({ permafrost }) => permafrost?.workerPeakBytes, formatBytes),
+        row("Temporal server's peak memory", ({ permafrost }) => permafrost?.serverPeakBytes, formatBytes),
+        row('events in the history', ({ permafrost }) => permafrost?.historyEvents, formatNumber),
+      ].filter(([, ...cells]) => cells.some((cell) => cell !== '')),
+    ),
+    '',
+    `The services' own stop and start, with nothing between them: ${shown(own, seconds)}.`,
+  ];
+}
+
+interface Column {
+  title: string;
+  of: { night: Night; round: Round }[];
+}
+
+/** The first, second … night of a way, over all rounds. */
+function nightsOf(rounds: readonly Round[], name: WayName): Column[] {
+  const most = Math.max(0, ...rounds.map(({ nights }) => nights[name]?.length ?? 0));
+  return Array.from({ length: most }, (_, at) => ({
+    title: most === 1 ? wayTitles[name] : `${wayTitles[name]}, night ${String(at + 1)}`,
+    of: rounds.flatMap((round) => {
+      const night = round.nights[name]?.[at];
+      return night === undefined ? [] : [{ night, round }];
+    }),
+  }));
+}
+
+/** Where the seconds of the last round's nights went. */
+function profiles({ rounds }: Results): string[] {
+  const nights = rounds.at(-1)?.nights.permafrost ?? [];
+  return nights.flatMap(({ permafrost }, at) =>
+    permafrost === undefined
+      ? []
+      : [`### Night ${String(at + 1)} of the last round`, '', ...profileLines(permafrost.profile), ''],
+  );
+}
+
+export function profileLines(profile: Profile): string[] {
+  return [
+    `The run took ${profile.runSeconds.toFixed(2)} s: in ${profile.workSeconds.toFixed(2)} s of them a job or a command of ` +
+      `the backup was at work on the host, the other ${profile.orchestrationSeconds.toFixed(2)} s are orchestration: ` +
+      `${profile.betweenSeconds.toFixed(2)} s between steps (Temporal and the workflow), the rest within steps (the worker, ` +
+      `and the scripts that start, watch and remove jobs). In ${profile.idleSeconds.toFixed(2)} s nothing ran on the host at all.`,
+    '',
+    ...table(
+      ['phase', 'step', 'at', 'took', 'alone', 'in jobs', 'in commands', 'job handling', 'nothing'],
+      profile.steps.map((step, index) => stepRow(step, profile.steps[index - 1])),
+      2,
+    ),
+    '',
+    ...table(['job', 'at', 'took'], profile.jobs.map(ranRow)),
+    '',
+    ...table(
+      [`command of ${longCommand.toFixed(1)} s or more`, 'at', 'took'],
+      profile.commands.filter(({ took }) => took >= longCommand).map(ranRow),
+    ),
+  ];
+}
+
+/** Seconds from which on a command is worth a line. */
+const longCommand = 0.3;
+
+function ranRow({ name, from, took }: Profile['jobs'][number]): string[] {
+  return [name, from.toFixed(2), took.toFixed(2)];
+}
+
+function stepRow(step: ProfiledStep, before: ProfiledStep | undefined): string[] {
+  const { from, took, alone, inJobs, inCommands, inHandling } = step;
+  const nothing = Math.max(0, took - inJobs - inCommands - inHandling);
+  return [
+    step.phase === before?.phase ? '' : step.phase,
+    step.attempts > 1 ? `${step.name} (${String(step.attempts)} attempts)` : step.name,
+    ...[from, took, alone, inJobs, inCommands, inHandling, nothing].map((value) => value.toFixed(2)),
+  ];
+}
+
+function shown({ median, least, most, count }: Spread, show: (value: number) => string): string {
+  return count === 1 ? show(median) : `${show(median)} (${show(least)} to ${show(most)})`;
+}
+
+function seconds(milliseconds: number): string {
+  const value = milliseconds / 1000;
+  return `${value.toFixed(Math.abs(value) < 10 ? 2 : 1)} s`;
+}
+
+function ms(value: number | undefined): number | undefined {
+  return value === undefined ? undefined : value * 1000;
+}
+
+/** @param numbersFrom the first column with numbers, which stand at the right. */
+function table(titles: readonly string[], rows: readonly (readonly string[])[], numbersFrom = 1): string[] {
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  return [line(titles), line(titles.map((_, at) => (at < numbersFrom ? '---' : '--:'))), ...rows.map(line)];
+}

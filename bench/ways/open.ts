@@ -1,0 +1,26 @@
+import { spawnSync } from 'node:child_process';
+import type { Stage } from '../stage.js';
+import { borgmatic } from './borgmatic.js';
+import { PermafrostWay } from './permafrost.js';
+import { recipe } from './recipe.js';
+import { resticScript } from './restic.js';
+import type { Way, WayName } from './way.js';
+
+/** Whether a way can be measured here; the set-up sees to all but borgmatic. */
+export function installed(name: WayName): boolean {
+  return name !== 'borgmatic' || spawnSync('borgmatic', ['--version']).status === 0;
+}
+
+export async function openWay(name: WayName, stage: Stage): Promise<Way> {
+  const ground = { instance: stage.instance, folder: await stage.wayFolder(name) };
+  switch (name) {
+    case 'recipe':
+      return recipe(ground);
+    case 'permafrost':
+      return new PermafrostWay(ground);
+    case 'restic':
+      return resticScript(ground);
+    case 'borgmatic':
+      return borgmatic(ground);
+  }
+}

@@ -1,0 +1,129 @@
+import { describe, expect, test } from 'vitest';
+import { markdown } from '../../../bench/figures/markdown.js';
+import type { Results, Round } from '../../../bench/figures/results.js';
+import { ratios, spreadOf } from '../../../bench/figures/spread.js';
+import { targets } from '../../../bench/figures/targets.js';
+import type { Night } from '../../../bench/ways/way.js';
+
+describe('a spread', () => {
+  test('has the middle value, or the mean of the two in the middle', () => {
+    expect(spreadOf([3, 1, 2])).toEqual({ median: 2, least: 1, most: 3, count: 3 });
+    expect(spreadOf([4, 1, 2, 3]).median).toBe(2.5);
+    expect(spreadOf([7])).toEqual({ median: 7, least: 7, most: 7, count: 1 });
+  });
+
+  test('is not made of nothing', () => {
+    expect(() => spreadOf([])).toThrow('nothing was measured');
+  });
+
+  test('of ratios goes round by round: a slow round is slow for both', () => {
+    expect(ratios([1, 20], [10, 100])).toEqual({
+      median: 0.15000000000000002,
+      least: 0.1,
+      most: 0.2,
+      count: 2,
+    });
+    expect(() => ratios([1, 2], [10])).toThrow('without a reference');
+  });
+});
+
+const profile = {
+  ...{ runSeconds: 30, workSeconds: 27, orchestrationSeconds: 3, idleSeconds: 1, betweenSeconds: 0.5 },
+  steps: [
+    {
+      ...{ phase: 'capture', name: 'dumpDatabase', from: 1, took: 5, alone: 4 },
+      ...{ inJobs: 4.5, inCommands: 0.25, inHandling: 0.125, attempts: 2 },
+    },
+  ],
+  jobs: [{ name: 'dump', from: 1.5, took: 4.5 }],
+  commands: [],
+};
+
+function night(wallMs: number, outageMs: number, bytesAdded: number): Night {
+  return { wallMs, outageMs, bytesAdded };
+}
+
+function permafrost(wallMs: number, outageMs: number, bytesAdded: number, workerPeakBytes: number): Night {
+  const own = {
+    reportedDowntimeMs: outageMs,
+    reportedBytes: bytesAdded,
+    serverPeakBytes: 1e8,
+    historyEvents: 200,
+  };
+  return {
+    ...night(wallMs, outageMs, bytesAdded),
+    permafrost: { ...own, workerRestBytes: 1e8, workerPeakBytes, profile },
+  };
+}
+
+function round(nights: Round['nights']): Round {
+  return { ownMs: [900, 1000, 5000], nights };
+}
+
+function results(...rounds: Round[]): Results {
+  return {
+    ...{ command: 'npm run bench', at: '2026-11-22T10:00:00.000Z', machine: { processor: '2 × X' } },
+    data: {
+      ...{ databaseBytes: 1.5e9, statuses: 800_000, tables: 45, indexes: 90 },
+      mediaFiles: 60_000,
+      mediaBytes: 3e9,
+    },
+    rounds,
+  };
+}
+
+const good = round({
+  recipe: [night(100_000, 98_000, 3e9)],
+  permafrost: [permafrost(30_000, 1_500, 3.1e9, 2e8), permafrost(20_000, 1_400, 2e8, 2.2e8)],
+});
+
+describe('the targets', () => {
+  test('are judged by what was measured, less what services take for themselves', () => {
+    const found = targets(results(good));
+    expect(found.map(({ what, value, good: isGood }) => [what, value.median, isGood])).toEqual([
+      ['services down beyond their own stop and start', 0.5, true],
+      ["… over the recipe's", 500 / 97_000, true],
+      ["first night over the recipe's", 0.3, true],
+      ["second night over the recipe's", 0.2, true],
+      ["second night's bytes over the recipe's", 2 / 30, true],
+      ["worker's peak memory", 2.2e8, true],
+      ['orchestration', 3, true],
+    ]);
+  });
+
+  test('are not reached by the best of several rounds, but by the one in the middle', () => {
+    const slow = round({
+      ...good.nights,
+      permafrost: [permafrost(50_000, 9_000, 3.1e9, 3e8), permafrost(1, 1, 1, 1)],
+    });
+    const found = targets(results(good, slow, slow));
+    expect(found.filter((target) => target.good).map(({ what }) => what)).toEqual([
+      "second night over the recipe's",
+      "second night's bytes over the recipe's",
+      'orchestration',
+    ]);
+  });
+
+  test('without the recipe are those that are no ratio', () => {
+    const { permafrost: own = [] } = good.nights;
+    const found = targets(results(round({ permafrost: own })));
+    expect(found.map(({ what }) => what)).toEqual([
+      'services down beyond their own stop and start',
+      "worker's peak memory",
+      'orchestration',
+    ]);
+    expect(targets(results(round({ recipe: good.nights.recipe ?? [] })))).toEqual([]);
+  });
+});
+
+test('the page has the command, the machine, each way in a column, and where the seconds went', () => {
+  const page = markdown(results(good, good));
+  expect(page).toContain('`npm run bench`, 2026-11-22; 2 rounds');
+  expect(page).toContain('processor 2 × X');
+  expect(page).toContain('|  | classic recipe | Permafrost, night 1 | Permafrost, night 2 |');
+  expect(page).toContain('| whole night | 100.0 s (100.0 s to 100.0 s) | 30.0 s (30.0 s to 30.0 s)');
+  expect(page).toContain(
+    '| capture | dumpDatabase (2 attempts) | 1.00 | 5.00 | 4.00 | 4.50 | 0.25 | 0.13 | 0.13 |',
+  );
+  expect(page).toContain('| dump | 1.50 | 4.50 |');
+});
