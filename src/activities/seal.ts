@@ -144,11 +144,7 @@ async function describe(host: Host, spool: Spool) {
     ...(moment?.kind === 'own'
       ? ['The moment of the database was lost; the dump is of the moment that is written here.']
       : []),
-    ...(redis?.newer
-      ? [
-          'Redis has saved itself again before its file was copied: its RDB is a little newer than the database.',
-        ]
-      : []),
+    ...(redis?.newer ? ['The save of Redis that was copied is a little newer than the database.'] : []),
     ...(redis && !redis.checked ? ['redis-check-rdb is not on the host: the RDB was not checked.'] : []),
   ];
   return {

@@ -1,0 +1,106 @@
+import type { ResticConfig } from '../config/configuration.js';
+import { Failure } from '../errors.js';
+import type { OffsitePlace } from './offsite.js';
+import { isDamage, messageOf } from './restic-output.js';
+
+/** restic as it is called for one repository at one place: with its keys in files, and its exit codes understood. */
+export function resticCommand(config: ResticConfig, place: OffsitePlace) {
+  const { host, keys } = place;
+  const key = (file: string) => `${keys}/${config.name}.${file}`;
+  const env = {
+    RESTIC_REPOSITORY_FILE: key('repository'),
+    RESTIC_PASSWORD_FILE: key('password'),
+    RESTIC_CACHE_DIR: place.cache,
+    RESTIC_PROGRESS_FPS: '1',
+  };
+
+  /** The argv of a restic command; credentials for object storage come from a file of KEY=VALUE lines. */
+  function argv(...words: readonly string[]): string[] {
+    const sftp =
+      config.identityFile === undefined && config.knownHosts === undefined
+        ? []
+        : ['-o', `sftp.args=${sshArguments()}`];
+    const command = [place.program, ...sftp, '--json', '--retry-lock', '5m', ...words];
+    return config.environmentFile === undefined
+      ? command
+      : ['sh', '-c', 'set -a; . "$1"; shift; exec "$@"', 'sh', key('environment'), ...command];
+  }
+
+  function sshArguments(): string {
+    return [
+      ...(config.identityFile === undefined ? [] : ['-i', key('identity'), '-o', 'IdentitiesOnly=yes']),
+      ...(config.knownHosts === undefined ? [] : ['-o', `UserKnownHostsFile=${key('known-hosts')}`]),
+      ...['-o', 'StrictHostKeyChecking=yes', '-o', 'BatchMode=yes', '-o', 'ServerAliveInterval=15'],
+    ].join(' ');
+  }
+
+  const short = { as: place.as, env, okCodes: Array.from({ length: 256 }, (_, code) => code), cwd: '/' };
+
+  async function run(
+    words: readonly string[],
+    options: { stdin?: string; timeoutMs?: number } = {},
+  ): Promise<string> {
+    const result = await host.run(argv(...words), {
+      ...short,
+      timeoutMs: 600_000,
+      maxOutputBytes: 64 << 20,
+      ...options,
+    });
+    if (result.exitCode !== 0) throw failureOf(result.exitCode, result.stderr, result.stdout);
+    return result.stdout;
+  }
+
+  function failureOf(exitCode: number, stderr: string, stdout = ''): Failure {
+    const said = `${messageOf(stderr)}${messageOf(stderr) === '' ? messageOf(stdout) : ''}`.slice(-1500);
+    const where = { host: host.name };
+    switch (exitCode) {
+      case 10:
+        return new Failure(
+          'NotFound',
+          `off-site ${config.name}: there is no restic repository there, as seen from ${host.name}`,
+          {
+            ...where,
+            next: `is the repository in the configuration right? A new one is made by: permafrost offsite init ${config.name}`,
+          },
+        );
+      case 12:
+        return new Failure(
+          'AuthFailed',
+          `off-site ${config.name}: the password in ${config.passwordFile} does not open the repository`,
+          {
+            ...where,
+            next: 'compare it with the password that the repository was made with',
+          },
+        );
+      case 11:
+        return new Failure(
+          'OffsiteUnavailable',
+          `off-site ${config.name} is locked by another restic: ${said}`,
+          {
+            ...where,
+            next: 'wait for it; a lock of a restic that is gone is removed by `restic unlock`',
+          },
+        );
+      default:
+        return new Failure(
+          'OffsiteUnavailable',
+          `off-site ${config.name}: restic ended with ${String(exitCode)} on ${host.name}: ${said}`,
+          {
+            ...where,
+            next: 'see the message of restic; the run tries again by itself for a while',
+          },
+        );
+    }
+  }
+
+  /** A failure to read: what restic finds broken is the copy's own fault; anything else may be better the next time. */
+  function readFailureOf(exitCode: number, stderr: string): Failure {
+    if (!isDamage(stderr)) return failureOf(exitCode, stderr);
+    return new Failure('VerifyFailed', `off-site ${config.name}: ${messageOf(stderr).slice(-1500)}`, {
+      host: host.name,
+      next: `nothing is sealed on ${config.name}; \`restic check --read-data\` names what is damaged there`,
+    });
+  }
+
+  return { argv, env, short, run, failureOf, readFailureOf };
+}
