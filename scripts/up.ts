@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=2
+#!/usr/bin/env -S node --optimize-for-size --max-semi-space-size=2
 import type { Configuration } from '../src/config/configuration.js';
 import { toolPath } from '../src/hosts/tools.js';
 import { connectClient, type TemporalClient } from '../src/temporal/connection.js';

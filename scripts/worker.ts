@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=2
+#!/usr/bin/env -S node --optimize-for-size --max-semi-space-size=2
 import { isMain, type Run, runScript } from './cli/command.js';
 import { keepWorking } from './cli/keep-working.js';
 import { stopSignal } from './cli/stop-signal.js';

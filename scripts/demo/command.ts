@@ -5,7 +5,7 @@ import { execa } from 'execa';
 const script = fileURLToPath(new URL('../permafrost.js', import.meta.url));
 
 /** As in the script's first line: a worker that hands bytes through keeps little, so its memory is swept often. */
-const flags = ['--max-semi-space-size=2'];
+const flags = ['--optimize-for-size', '--max-semi-space-size=2'];
 
 /** A running `permafrost …`. */
 export interface RunningCommand {
