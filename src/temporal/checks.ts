@@ -1,5 +1,6 @@
 import {
   type Client,
+  isGrpcCancelledError,
   isGrpcDeadlineError,
   isGrpcServiceError,
   ScheduleNotFoundError,
@@ -119,8 +120,9 @@ async function answers(client: Client): Promise<boolean> {
       );
     } catch (error) {
       const cause = error instanceof ServiceError ? error.cause : error;
-      // Any other error is an answer too.
-      return !isGrpcDeadlineError(cause);
+      // The server says by itself that nobody asks for work; what else goes wrong with a question is an answer too.
+      const nobody = isGrpcServiceError(cause) && /no poller|worker may be down/i.test(cause.details);
+      return !nobody && !isGrpcDeadlineError(cause) && !isGrpcCancelledError(cause); // a deadline may show as either
     }
     return true;
   }
