@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { activityInfo } from '@temporalio/activity';
 import { z } from 'zod';
 import type { Manifest, ManifestPart } from '../backups/manifest.js';
 import { partNames, quiesceModes } from '../backups/parts.js';
 import type { Host } from '../hosts/host.js';
+import { version } from '../version.js';
 import { activity } from './activity.js';
 import { databaseFacts, dumpFacts, rolesFacts, rowsFacts } from './database.js';
 import type { Ground } from './ground.js';
@@ -54,7 +54,7 @@ export function sealActivities(ground: Ground) {
       const described = await describe(host, spool);
       const manifest: Manifest = {
         version: 1,
-        permafrost: permafrostVersion,
+        permafrost: version(),
         backup: run.backup,
         instance: run.instance,
         startedAt: input.startedAt,
@@ -224,18 +224,3 @@ function dropUndefined(quiesce: z.infer<typeof sealInput>['quiesce']): Manifest[
     ...(healthyAt === undefined ? {} : { healthyAt }),
   };
 }
-
-/** Of package.json, two folders above in the sources and three in the build. */
-const permafrostVersion = (() => {
-  for (const up of ['../../package.json', '../../../package.json']) {
-    try {
-      const found = z
-        .object({ name: z.literal('permafrost'), version: z.string() })
-        .safeParse(JSON.parse(readFileSync(new URL(up, import.meta.url), 'utf8')));
-      if (found.success) return found.data.version;
-    } catch {
-      continue;
-    }
-  }
-  return 'unknown';
-})();

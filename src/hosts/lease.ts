@@ -1,5 +1,5 @@
 import { Failure } from '../errors.js';
-import type { Host } from './host.js';
+import { anyExitCode, type Host } from './host.js';
 import { leaseScript } from './lease-script.js';
 import { shellLine } from './quote.js';
 
@@ -33,8 +33,6 @@ export interface LeaseState {
 }
 
 const exitCodes = { heldByAnother: 75, notOurs: 76, notArmed: 77, nothingRecorded: 78 } as const;
-
-const anyCode = Array.from({ length: 256 }, (_, code) => code);
 
 async function leaseFolder(host: Host, name: string): Promise<string> {
   return `${(await host.facts()).folder}/lease/${name}`;
@@ -140,7 +138,7 @@ export async function stopUnderLease(host: Host, name: string, token: string): P
 export async function startUnderLease(host: Host, name: string, token: string): Promise<boolean> {
   const folder = await leaseFolder(host, name);
   const result = await host.run(['bash', `${folder}/lease.sh`, 'start', token], {
-    okCodes: anyCode,
+    okCodes: anyExitCode,
     timeoutMs: 400_000,
   });
   if (result.exitCode === 0) return true;
@@ -166,7 +164,7 @@ export async function startWithoutLease(
   const commands = sideBySide(services.map((service) => service.start));
   // The script is handed over, not put there: this works on a full disk.
   const result = await host.run(['bash', '-c', leaseScript, `${folder}/lease.sh`, 'start_these', commands], {
-    okCodes: anyCode,
+    okCodes: anyExitCode,
     timeoutMs: 240_000,
   });
   if (result.exitCode !== 0) throw notStarted(host, name, result.stderr);

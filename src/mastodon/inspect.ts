@@ -1,6 +1,6 @@
 import type { InstanceConfig } from '../config/configuration.js';
 import { Failure } from '../errors.js';
-import type { Host } from '../hosts/host.js';
+import { anyExitCode, type Host } from '../hosts/host.js';
 import { otherRedisRoles } from './connections.js';
 import { environmentOf, type EnvSource, envSources, webUnit } from './environment.js';
 import { findFiles, type FoundFiles } from './find-files.js';
@@ -163,12 +163,11 @@ async function servicesOf(
   if (services?.kind !== 'commands') {
     return { kind: 'systemd', units: units.map(({ name, active, enabled }) => ({ name, active, enabled })) };
   }
-  const anyCode = Array.from({ length: 256 }, (_, code) => code);
   return {
     kind: 'commands',
     services: await Promise.all(
       services.services.map(async (service) => {
-        const { exitCode } = await host.run(service.status, { okCodes: anyCode });
+        const { exitCode } = await host.run(service.status, { okCodes: anyExitCode });
         return { ...service, active: exitCode === 0 };
       }),
     ),

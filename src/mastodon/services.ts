@@ -1,5 +1,5 @@
 import { Failure } from '../errors.js';
-import type { Host } from '../hosts/host.js';
+import { anyExitCode, type Host } from '../hosts/host.js';
 import {
   armLease,
   leaseState,
@@ -38,7 +38,7 @@ export async function serviceStates(host: Host, services: InstanceServices): Pro
   return Promise.all(
     services.services.map(async ({ name, status }) => {
       const { exitCode } = await host.run(status, {
-        okCodes: Array.from({ length: 256 }, (_, code) => code),
+        okCodes: anyExitCode,
       });
       return { name, running: exitCode === 0 };
     }),
@@ -177,7 +177,7 @@ export async function isHealthy(
   const { exitCode } = await host.run(
     ['bash', '-c', healthProbe, 'health', instance.health, instance.domain],
     {
-      okCodes: Array.from({ length: 256 }, (_, code) => code),
+      okCodes: anyExitCode,
       timeoutMs: 20_000,
     },
   );

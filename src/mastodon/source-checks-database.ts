@@ -1,4 +1,5 @@
 import { fromDumped } from './dumped-tables.js';
+import { sizeText } from '../backups/space.js';
 import { databaseAccess } from './instance.js';
 import { psql } from './psql.js';
 import { proveSecrets } from './secrets-proof.js';
@@ -76,8 +77,8 @@ ORDER BY n.nspname = 'public' DESC, 1, 2 LIMIT 5`,
 function databaseSize({ instance: { database }, last }: Source): Look {
   const before = last?.databaseBytes;
   if (last === null || before === undefined) return [true, 'no earlier size is remembered here'];
-  const was = `${megabytes(before)} in the backup ${last.backup}`;
-  const now = megabytes(database.sizeBytes);
+  const was = `${sizeText(before)} in the backup ${last.backup}`;
+  const now = sizeText(database.sizeBytes);
   if (database.sizeBytes >= before * plausibleShare) return [true, `the database has ${now}; it had ${was}`];
   return [
     false,
@@ -102,8 +103,4 @@ async function secretsProof({ host, instance, schema }: Source): Promise<Look> {
   }
   if (tested === 0) return [true, 'the database holds no ciphertext yet to try the secrets on'];
   return [true, `the secrets open the database's ciphertext (${String(tested)} tried)`];
-}
-
-function megabytes(bytes: number): string {
-  return bytes < 1e10 ? `${(bytes / 1e6).toFixed(0)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 }

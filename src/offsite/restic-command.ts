@@ -1,5 +1,6 @@
 import type { ResticConfig } from '../config/configuration.js';
 import { Failure } from '../errors.js';
+import { anyExitCode } from '../hosts/host.js';
 import type { OffsitePlace } from './offsite.js';
 import { isDamage, messageOf } from './restic-output.js';
 
@@ -34,7 +35,7 @@ export function resticCommand(config: ResticConfig, place: OffsitePlace) {
     ].join(' ');
   }
 
-  const short = { as: place.as, env, okCodes: Array.from({ length: 256 }, (_, code) => code), cwd: '/' };
+  const short = { as: place.as, env, okCodes: anyExitCode, cwd: '/' };
 
   async function run(
     words: readonly string[],

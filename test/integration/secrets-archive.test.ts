@@ -47,9 +47,9 @@ function unpacked(): (path: string) => string {
 }
 
 test('an env file that is a link, as Capistrano has it, is there with its content, mode and owner', async () => {
-  const shared = write('shared/.env.production', 'SECRET_KEY_BASE=kept\n', 0o600);
-  const env = link('releases/1/.env.production', '../../shared/.env.production');
-  if (process.getuid?.() === 0) execFileSync('chown', ['1:2', shared]);
+  const kept = write('kept/.env.production', 'SECRET_KEY_BASE=kept\n', 0o600);
+  const env = link('releases/1/.env.production', '../../kept/.env.production');
+  if (process.getuid?.() === 0) execFileSync('chown', ['1:2', kept]);
   const { files, bytes, sha256 } = await archive([env]);
   expect(files).toEqual([expect.objectContaining({ path: env, mode: '0600', bytes: 21 })]);
   const back = unpacked();

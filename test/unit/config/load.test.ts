@@ -1,11 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { parse, stringify } from 'yaml';
-import type { Configuration, TemporalConfig } from '../../../src/config/configuration.js';
+import type { TemporalConfig } from '../../../src/config/configuration.js';
 import { explainConfiguration } from '../../../src/config/explain.js';
-import { parseConfiguration } from '../../../src/config/load.js';
-import { Failure } from '../../../src/errors.js';
-
-const file = '/etc/permafrost/permafrost.yaml';
+import { file, load, problems } from './parsed.js';
 
 const smallest = `instances:
   example.social:
@@ -52,25 +49,6 @@ offsites:
 temporal: { address: "temporal.internal:7233", apiKeyFile: api.key, tls: { caFile: ca.pem } }
 state: ../state
 `;
-
-function load(text: string, env: NodeJS.ProcessEnv = {}): Configuration {
-  return parseConfiguration(text, file, env);
-}
-
-/** The lines of problems that this configuration is refused with. */
-function problems(text: string): string[] {
-  try {
-    load(text);
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    expect(error.type).toBe('ConfigInvalid');
-    return error.message
-      .split('\n')
-      .slice(1)
-      .map((line) => line.trim());
-  }
-  return [];
-}
 
 test('a host, a root and one off-site are enough', () => {
   const configuration = load(smallest);

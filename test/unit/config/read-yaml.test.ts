@@ -3,13 +3,10 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Configuration } from '../../../src/config/configuration.js';
-import { loadConfiguration, parseConfiguration } from '../../../src/config/load.js';
-import { Failure } from '../../../src/errors.js';
+import { loadConfiguration } from '../../../src/config/load.js';
+import { load, problems } from './parsed.js';
 
 /** A file that is no configuration at all: one line says so, and where. */
-
-const file = '/etc/permafrost/permafrost.yaml';
 
 const smallest = `instances:
   example.social:
@@ -18,25 +15,6 @@ const smallest = `instances:
 offsites:
   vault: { kind: restic, repository: "sftp:backup@vault:/srv/restic", passwordFile: vault.password }
 `;
-
-function load(text: string, env: NodeJS.ProcessEnv = {}): Configuration {
-  return parseConfiguration(text, file, env);
-}
-
-/** The lines of problems that this configuration is refused with. */
-function problems(text: string): string[] {
-  try {
-    load(text);
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    expect(error.type).toBe('ConfigInvalid');
-    return error.message
-      .split('\n')
-      .slice(1)
-      .map((line) => line.trim());
-  }
-  return [];
-}
 
 test.each([
   [
