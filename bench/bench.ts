@@ -13,7 +13,7 @@ import { type Options, readOptions } from './options.js';
 import { Stage } from './stage.js';
 import { ownTimes } from './watch/services.js';
 import { installed, openWay } from './ways/open.js';
-import { type Night, type Way, type WayName, wayTitles } from './ways/way.js';
+import { alone, type Night, type Way, type WayName, wayTitles } from './ways/way.js';
 
 /** How often the services' own stop and start are measured in a round. */
 const ownTries = 3;
@@ -65,7 +65,16 @@ async function oneRound(
 ): Promise<Round> {
   const ownMs = await ownTimes(stage.instance, ownTries);
   const nights: Partial<Record<WayName, Night[]>> = {};
+  const quiet: Partial<Record<WayName, Night>> = {};
   const open = new Map<WayName, Way>();
+  const spend = async (name: WayName, what: string): Promise<Night> => {
+    ended.throwIfAborted();
+    const way = open.get(name) ?? (await openWay(name, stage));
+    open.set(name, way);
+    const result = await way.night();
+    say(`${title}: ${wayTitles[name]}, ${what}: ${(result.wallMs / 1000).toFixed(1)} s`);
+    return result;
+  };
   try {
     for (let night = 1; night <= options.nights; night++) {
       ended.throwIfAborted();
@@ -76,18 +85,22 @@ async function oneRound(
       for (const name of order) {
         // The recipe stores everything every night: once in a round tells all.
         if (name === 'recipe' && night > 1) continue;
-        ended.throwIfAborted();
-        const way = open.get(name) ?? (await openWay(name, stage));
-        open.set(name, way);
-        const result = await way.night();
-        (nights[name] ??= []).push(result);
-        say(`${title}: ${wayTitles[name]}, night ${String(night)}: ${(result.wallMs / 1000).toFixed(1)} s`);
+        (nights[name] ??= []).push(await spend(name, `night ${String(night)}`));
       }
     }
+    for (const name of order.filter((name) => isComparedWhenQuiet(name, order)))
+      quiet[name] = await spend(name, 'a quiet night');
   } finally {
     for (const way of open.values()) await way.clear();
   }
-  return { ownMs, nights };
+  return { ownMs, nights, quiet };
+}
+
+/** A quiet night shows what looking at everything costs: beside the bare tool, or not at all. */
+function isComparedWhenQuiet(name: WayName, ways: readonly WayName[]): boolean {
+  return Object.values(alone).some(
+    (pair) => Object.values(pair).includes(name) && Object.values(pair).every((one) => ways.includes(one)),
+  );
 }
 
 function pick({ mediaFiles, mediaBytes }: Options) {

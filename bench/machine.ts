@@ -11,6 +11,8 @@ export async function machineOf(
   instance: SampleInstance,
   ways: readonly WayName[],
 ): Promise<Record<string, string>> {
+  const uses = (...ends: readonly string[]) =>
+    ways.some((name) => ends.some((end) => name.endsWith(`-${end}`)));
   const disk = await said('findmnt', '--noheadings', '--output', 'FSTYPE,SOURCE', '--target', folder);
   return {
     processor: `${String(cpus().length)} × ${cpus()[0]?.model ?? 'unknown'}`,
@@ -21,6 +23,8 @@ export async function machineOf(
     PostgreSQL: firstNumber(await instance.servers.postgres.sql('postgres', 'SHOW server_version')),
     Temporal: toolPath('temporal').version,
     restic: toolPath('restic').version,
+    ...(uses('rclone', 'two') ? { rclone: toolPath('rclone').version } : {}),
+    ...(uses('rsync') ? { rsync: toolPath('rsync').version } : {}),
     tar: firstNumber(await said('tar', '--version')),
     gzip: firstNumber(await said('gzip', '--version')),
     ...(ways.includes('borgmatic')

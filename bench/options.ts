@@ -36,7 +36,7 @@ export function readOptions(words: readonly string[]): Options {
     )
     .option(
       '--folder <folder>',
-      'where it all lives; it needs six times the data',
+      'where it all lives; with all ways it needs ten times the data',
       '/var/tmp/permafrost-bench',
     )
     .option('--keep', 'keep the data set, and use it again the next time')

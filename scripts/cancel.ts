@@ -17,6 +17,9 @@ import { withTemporal } from './cli/temporal.js';
 /** Exit code after Ctrl-C while waiting: the cancellation was asked for, and goes on. */
 const LEFT = 8;
 
+/** The others look after the services, and end by themselves. */
+const cancellable: readonly string[] = [WORKFLOWS.backup, WORKFLOWS.copy, WORKFLOWS.prune, WORKFLOWS.verify];
+
 export function cancelCommand(run: Run) {
   return run
     .command('cancel', 'cancel what is running, safely')
@@ -43,7 +46,7 @@ async function cancel(context: Context, word: string | undefined): Promise<void>
         },
       );
     }
-    if (type !== WORKFLOWS.backup) {
+    if (!cancellable.includes(type)) {
       throw new Failure(
         'Refused',
         `${handle.workflowId} is a ${type}: it looks after the services and ends by itself`,

@@ -10,7 +10,7 @@ export function offsiteCommand(run: Run) {
   const offsite = run.command('offsite', 'set up the places where backups are kept');
   offsite
     .command('init')
-    .description('create an empty repository on an off-site that has none')
+    .description('set up an off-site that holds nothing yet')
     .argument('[name]', 'its name in the configuration; all that have none, when it is left out')
     .action(async (name: string | undefined, _options, command) => {
       await initialise(run.context(command), name);

@@ -1,19 +1,24 @@
 #!/usr/bin/env -S node --optimize-for-size --max-semi-space-size=2
 import { backupCommand } from './backup.js';
 import { cancelCommand } from './cancel.js';
+import { checkFreshnessCommand } from './check-freshness.js';
 import { isMain, type Run, runScript } from './cli/command.js';
 import { completionCommand } from './completion.js';
 import { configCommand } from './config.js';
+import { copyCommand } from './copy.js';
 import { doctorCommand } from './doctor.js';
 import { initCommand } from './init.js';
+import { keepCommand } from './keep.js';
 import { listCommand } from './list.js';
 import { offsiteCommand } from './offsite.js';
+import { pruneCommand } from './prune.js';
 import { scheduleCommand } from './schedule.js';
 import { servicesCommand } from './services.js';
 import { showCommand } from './show.js';
 import { statusCommand } from './status.js';
 import { unitCommand } from './unit.js';
 import { upCommand } from './up.js';
+import { verifyCommand } from './verify.js';
 import { workerCommand } from './worker.js';
 
 /** The command that holds the verbs together; each is a script of its own beside this one. */
@@ -30,7 +35,12 @@ export function permafrostCommand(run: Run) {
     backupCommand,
     listCommand,
     showCommand,
+    verifyCommand,
+    copyCommand,
     statusCommand,
+    checkFreshnessCommand,
+    keepCommand,
+    pruneCommand,
     scheduleCommand,
     cancelCommand,
     servicesCommand,

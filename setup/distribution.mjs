@@ -7,7 +7,6 @@ import { say, since, SetupError, tail } from './report.mjs';
 const forRunning = [
   { name: 'postgresql', there: () => findPostgres() !== undefined },
   { name: 'redis-server', programs: ['redis-server', 'redis-cli', 'redis-check-rdb'] },
-  { name: 'rclone', programs: ['rclone'] },
   { name: 'age', programs: ['age', 'age-keygen'] },
   { name: 'rsync', programs: ['rsync'] },
   { name: 'openssh-client', programs: ['ssh', 'ssh-keygen'] },
@@ -16,6 +15,7 @@ const forRunning = [
   { name: 'procps', programs: ['ps'] },
   { name: 'rdiff', programs: ['rdiff'] },
   { name: 'bzip2', programs: ['bunzip2'] },
+  { name: 'unzip', programs: ['unzip'] },
 ];
 
 const forTheTests = [

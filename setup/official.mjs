@@ -20,12 +20,16 @@ export async function fromOfficial({ name, pin, work, machine }) {
   return { file: join(work, name), from: new URL(url).host };
 }
 
+/** How the program of each kind of archive gets into a folder, under its own name. */
+const unpackers = {
+  'tar.gz': (archive, work, name) => ['tar', '-xzf', archive, '-C', work, '--no-same-owner', name],
+  bz2: (archive, work, name) => ['sh', '-c', 'bunzip2 -c "$1" >"$2"', 'sh', archive, join(work, name)],
+  // rclone's lies in a folder that is named by its version.
+  zip: (archive, work, name) => ['unzip', '-q', '-j', archive, `*/${name}`, '-d', work],
+};
+
 async function unpack(kind, archive, work, name) {
-  const argv =
-    kind === 'tar.gz'
-      ? ['tar', '-xzf', archive, '-C', work, '--no-same-owner', name]
-      : ['sh', '-c', 'bunzip2 -c "$1" >"$2"', 'sh', archive, join(work, name)];
-  const { code, output } = await run(argv);
+  const { code, output } = await run(unpackers[kind](archive, work, name));
   if (code !== 0) throw new Error(`${name} could not be unpacked: ${output.trim()}`);
 }
 

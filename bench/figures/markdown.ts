@@ -36,76 +36,80 @@ function judged(results: Results): string[] {
   const rows = targets(results).map(({ what, value, show, most, good }) => [
     what,
     shown(value, show),
-    show(most),
-    good ? 'yes' : '**no**',
+    most === undefined ? '' : show(most),
+    good === undefined ? '' : good ? 'yes' : '**no**',
   ]);
   return rows.length === 0 ? [] : table(['', 'measured', 'at most', 'reached'], rows);
 }
 
 function compared({ rounds }: Results): string[] {
-  const columns = wayNames.flatMap((name) => nightsOf(rounds, name));
+  const all = rounds.flatMap(({ nights }) => Object.values(nights));
+  const most = Math.max(0, ...all.map(({ length }) => length));
+  const own = spreadOf(rounds.flatMap(({ ownMs }) => ownMs));
+  return [
+    ...Array.from({ length: most }, (_, at) =>
+      nightTable(`Night ${String(at + 1)}`, rounds, ({ nights }, name) => nights[name]?.[at]),
+    ).flat(),
+    ...nightTable('A night after which nothing has changed', rounds, ({ quiet }, name) => quiet[name]),
+    `The services' own stop and start, with nothing between them: ${shown(own, seconds)}.`,
+  ];
+}
+
+/** A column for each way that has had this night. */
+function nightTable(
+  title: string,
+  rounds: readonly Round[],
+  nightOf: (round: Round, name: WayName) => Night | undefined,
+): string[] {
+  const columns = wayNames.flatMap((name) => {
+    const nights = rounds.flatMap((round) => {
+      const night = nightOf(round, name);
+      return night === undefined ? [] : [{ night, round }];
+    });
+    return nights.length === 0 ? [] : [{ name, nights }];
+  });
+  if (columns.length === 0) return [];
   const row = (
     what: string,
     of: (night: Night, round: Round) => number | undefined,
     show: (value: number) => string,
   ) => [
     what,
-    ...columns.map(({ of: nights }) => {
+    ...columns.map(({ nights }) => {
       const values = nights.flatMap(({ night, round }) => of(night, round) ?? []);
       return values.length === 0 ? '' : shown(spreadOf(values), show);
     }),
   ];
-  const own = spreadOf(rounds.flatMap(({ ownMs }) => ownMs));
-  return [
-    ...table(
-      ['', ...columns.map(({ title }) => title)],
-      [
-        row('whole night', ({ wallMs }) => wallMs, seconds),
-        row('services down', ({ outageMs }) => outageMs, seconds),
-        row('… beyond their own stop and start', downBeyondOwn, seconds),
-        row('bytes stored', ({ bytesAdded }) => bytesAdded, formatBytes),
-        row('orchestration', ({ permafrost }) => ms(permafrost?.profile.orchestrationSeconds), seconds),
-        row(
-          '… with nothing running at all',
-          ({ permafrost }) => ms(permafrost?.profile.idleSeconds),
-          seconds,
-        ),
-        row("worker's memory before", ({ permafrost }) => permafrost?.workerRestBytes, formatBytes),
-        row("worker's peak memory", ({ permafrost }) => permafrost?.workerPeakBytes, formatBytes),
-        row("Temporal server's peak memory", ({ permafrost }) => permafrost?.serverPeakBytes, formatBytes),
-        row('events in the history', ({ permafrost }) => permafrost?.historyEvents, formatNumber),
-      ].filter(([, ...cells]) => cells.some((cell) => cell !== '')),
-    ),
-    '',
-    `The services' own stop and start, with nothing between them: ${shown(own, seconds)}.`,
+  const rows = [
+    row('whole night', ({ wallMs }) => wallMs, seconds),
+    row('… sent and read back', ({ permafrost }) => permafrost?.deliveryMs, seconds),
+    row('… media looked at and sent', ({ permafrost }) => permafrost?.mediaMs, seconds),
+    row('services down', ({ outageMs }) => outageMs, seconds),
+    row('… beyond their own stop and start', downBeyondOwn, seconds),
+    row('bytes stored', ({ bytesAdded }) => bytesAdded, formatBytes),
+    row('orchestration', ({ permafrost }) => ms(permafrost?.profile.orchestrationSeconds), seconds),
+    row('… with nothing running at all', ({ permafrost }) => ms(permafrost?.profile.idleSeconds), seconds),
+    row("worker's memory before", ({ permafrost }) => permafrost?.workerRestBytes, formatBytes),
+    row("worker's peak memory", ({ permafrost }) => permafrost?.workerPeakBytes, formatBytes),
+    row("Temporal server's peak memory", ({ permafrost }) => permafrost?.serverPeakBytes, formatBytes),
+    row('events in the history', ({ permafrost }) => permafrost?.historyEvents, formatNumber),
   ];
+  const filled = rows.filter(([, ...cells]) => cells.some((cell) => cell !== ''));
+  return [`### ${title}`, '', ...table(['', ...columns.map(({ name }) => wayTitles[name])], filled), ''];
 }
 
-interface Column {
-  title: string;
-  of: { night: Night; round: Round }[];
-}
-
-/** The first, second … night of a way, over all rounds. */
-function nightsOf(rounds: readonly Round[], name: WayName): Column[] {
-  const most = Math.max(0, ...rounds.map(({ nights }) => nights[name]?.length ?? 0));
-  return Array.from({ length: most }, (_, at) => ({
-    title: most === 1 ? wayTitles[name] : `${wayTitles[name]}, night ${String(at + 1)}`,
-    of: rounds.flatMap((round) => {
-      const night = round.nights[name]?.[at];
-      return night === undefined ? [] : [{ night, round }];
-    }),
-  }));
-}
-
-/** Where the seconds of the last round's nights went. */
+/** Where the seconds of the last round's nights went: with restic of each, elsewhere of the last, which is like all others. */
 function profiles({ rounds }: Results): string[] {
-  const nights = rounds.at(-1)?.nights.permafrost ?? [];
-  return nights.flatMap(({ permafrost }, at) =>
-    permafrost === undefined
-      ? []
-      : [`### Night ${String(at + 1)} of the last round`, '', ...profileLines(permafrost.profile), ''],
-  );
+  const last = rounds.at(-1);
+  if (last === undefined) return [];
+  return wayNames.flatMap((name) => {
+    const nights = (last.nights[name] ?? []).map(({ permafrost }, at) => ({ at, permafrost }));
+    return nights.slice(name === 'permafrost' ? 0 : -1).flatMap(({ at, permafrost }) => {
+      if (permafrost === undefined) return [];
+      const title = `### ${wayTitles[name]}, night ${String(at + 1)} of the last round`;
+      return [title, '', ...profileLines(permafrost.profile), ''];
+    });
+  });
 }
 
 export function profileLines(profile: Profile): string[] {

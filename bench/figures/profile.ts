@@ -78,6 +78,20 @@ export function profileOf(history: RunHistory, phases: readonly Phase[], work: W
   };
 }
 
+/** From the beginning of the first upload until the last seal, read-back between them. Milliseconds. */
+export function deliveryMs(phases: readonly Phase[]): number {
+  const times = phases
+    .filter(({ name }) => name === 'upload' || name === 'verify' || name === 'seal')
+    .flatMap(({ startedAt, finishedAt }) => [startedAt, finishedAt].flatMap((at) => at ?? []))
+    .map((at) => Date.parse(at));
+  return times.length === 0 ? 0 : Math.max(...times) - Math.min(...times);
+}
+
+/** In which the media's index was made or media were sent, whatever ran beside it. Milliseconds. */
+export function mediaMs({ steps }: Pick<RunHistory, 'steps'>): number {
+  return lengthOf(steps.filter(({ name }) => /^(indexMedia|uploadParts?: media\b)/.test(name)));
+}
+
 function listed(history: RunHistory, all: Work['jobs']): Listed[] {
   return all
     .filter(({ from, to }) => to > history.from && from < history.to)

@@ -6,6 +6,8 @@ export interface Round {
   /** The services' own stop and start, with nothing between them; once for each try. */
   readonly ownMs: readonly number[];
   readonly nights: Partial<Record<WayName, Night[]>>;
+  /** One night more, after which nothing has changed: of the ways that are compared in it. */
+  readonly quiet: Partial<Record<WayName, Night>>;
 }
 
 /** Everything that a bench has measured; `--json` writes it as it is. */

@@ -1,5 +1,6 @@
 import { formatBytes } from '../../src/terminal/format.js';
-import type { Night } from '../ways/way.js';
+import { kinds } from '../places/place.js';
+import { alone, type Night, type PermafrostNight, type WayName } from '../ways/way.js';
 import type { Results, Round } from './results.js';
 import { ratios, type Spread, spreadOf } from './spread.js';
 
@@ -8,78 +9,131 @@ export interface Target {
   readonly what: string;
   readonly value: Spread;
   readonly show: (value: number) => string;
-  readonly most: number;
+  /** Absent: told beside a target, so that nobody takes the part for the whole. */
+  readonly most?: number;
   /** By the median. */
-  readonly good: boolean;
+  readonly good?: boolean;
 }
 
 /** Milliseconds for which the services were down beyond what their own stop and start take in the same round. */
-export function downBeyondOwn(night: Night, round: Round): number {
+export function downBeyondOwn(night: Night, round: Round): number | undefined {
+  if (night.outageMs === undefined) return undefined;
   return Math.max(0, night.outageMs - spreadOf(round.ownMs).median);
 }
 
-/** The targets, so far as what they need was measured: Permafrost's nights, and the recipe's where it is a ratio. */
+/** One figure of a round; undefined when what it needs was not measured. */
+type Figure = (round: Round) => number | undefined;
+
+/** The targets, so far as what they need was measured. */
 export function targets({ rounds }: Results): Target[] {
-  const night = (round: Round, at: number) => round.nights.permafrost?.[at];
-  const recipe = (round: Round) => round.nights.recipe?.[0];
-  const each = (of: (round: Round) => number | undefined): number[] =>
-    rounds.flatMap((round) => of(round) ?? []);
   const found: Target[] = [];
-  const add = (what: string, most: number, show: (value: number) => string, value: Spread | undefined) => {
-    if (value !== undefined) found.push({ what, value, show, most, good: value.median <= most });
-  };
-  const alone = (values: readonly number[]) => (values.length === 0 ? undefined : spreadOf(values));
-  /** Of the rounds that have both. */
-  const ratio = (
-    of: (own: Night, round: Round) => number,
-    over: (other: Night, round: Round) => number,
-    at: number,
+  const add = (
+    what: string,
+    most: number | undefined,
+    show: (value: number) => string,
+    value: Spread | undefined,
   ) => {
+    if (value === undefined) return;
+    found.push({ what, value, show, ...(most === undefined ? {} : { most, good: value.median <= most }) });
+  };
+  const each = (figure: Figure): Spread | undefined => {
+    const values = rounds.flatMap((round) => figure(round) ?? []);
+    return values.length === 0 ? undefined : spreadOf(values);
+  };
+  /** Of the rounds that have both. */
+  const ratio = (own: Figure, reference: Figure): Spread | undefined => {
     const both = rounds.flatMap((round) => {
-      const [own, other] = [night(round, at), recipe(round)];
-      return own === undefined || other === undefined
-        ? []
-        : [{ own: of(own, round), other: over(other, round) }];
+      const [value, over] = [own(round), reference(round)];
+      return value === undefined || over === undefined ? [] : [{ value, over }];
     });
     if (both.length === 0) return undefined;
     return ratios(
-      both.map(({ own }) => own),
-      both.map(({ other }) => other),
+      both.map(({ value }) => value),
+      both.map(({ over }) => over),
     );
   };
-  const share = (value: number) => (value < 0.1 ? value.toFixed(4) : value.toFixed(3));
-  const seconds = (value: number) => `${value.toFixed(2)} s`;
-  const downs = each((round) => {
-    const all = round.nights.permafrost ?? [];
-    return all.length === 0 ? undefined : Math.max(...all.map((one) => downBeyondOwn(one, round))) / 1000;
-  });
-  add('services down beyond their own stop and start', 1, seconds, alone(downs));
-  add("… over the recipe's", 1 / 50, share, ratio(downBeyondOwn, downBeyondOwn, 0));
-  const wall = ({ wallMs }: Night) => wallMs;
-  add("first night over the recipe's", 0.35, share, ratio(wall, wall, 0));
-  add("second night over the recipe's", 0.35, share, ratio(wall, wall, 1));
-  const bytes = ({ bytesAdded }: Night) => bytesAdded;
-  add("second night's bytes over the recipe's", 0.15, share, ratio(bytes, bytes, 1));
-  const most = (of: (one: NonNullable<Night['permafrost']>) => number) =>
-    alone(
-      each((round) => {
-        const values = (round.nights.permafrost ?? []).flatMap(({ permafrost }) =>
-          permafrost ? [of(permafrost)] : [],
-        );
-        return values.length === 0 ? undefined : Math.max(...values);
-      }),
+
+  add('services down beyond their own stop and start', 1, seconds, each(worst(downSeconds)));
+  const firstDown: (way: WayName) => Figure = (way) => (round) => {
+    const night = round.nights[way]?.[0];
+    return night === undefined ? undefined : downBeyondOwn(night, round);
+  };
+  add("… over the recipe's", 1 / 50, share, ratio(firstDown('permafrost'), firstDown('recipe')));
+  const recipesWall = of('recipe', 0, wall);
+  add("first night over the recipe's", 0.35, share, ratio(of('permafrost', 0, wall), recipesWall));
+  add("second night over the recipe's", 0.35, share, ratio(of('permafrost', 1, wall), recipesWall));
+  for (const kind of kinds) {
+    const ours = of(alone[kind].permafrost, 1, stored);
+    add(`second night's bytes over the recipe's, ${kind}`, 0.01, share, ratio(ours, of('recipe', 0, stored)));
+  }
+  for (const [at, title] of ['first', 'second'].entries()) {
+    const [two, slower] = [of('permafrost-two', at, delivery), slowerAlone(at, delivery)];
+    add(
+      `two off-sites over the slower one alone, ${title} night: sent and read back`,
+      1.15,
+      share,
+      ratio(two, slower),
     );
-  add(
-    "worker's peak memory",
-    250e6,
-    formatBytes,
-    most(({ workerPeakBytes }) => workerPeakBytes),
-  );
-  add(
-    'orchestration',
-    5,
-    seconds,
-    most(({ profile }) => profile.orchestrationSeconds),
-  );
+    const whole = ratio(of('permafrost-two', at, wall), slowerAlone(at, wall));
+    add('… the whole night', 1.15, share, whole);
+  }
+  for (const kind of kinds) {
+    const { permafrost, bare } = alone[kind];
+    const quiet =
+      (way: WayName, figure: (night: Night) => number | undefined): Figure =>
+      ({ quiet: { [way]: night } }) =>
+        night === undefined ? undefined : figure(night);
+    const tool = quiet(bare, wall);
+    const media = quiet(permafrost, (night) => night.permafrost?.mediaMs);
+    add(`media of a night without new ones over ${barely[kind]}`, 1.3, share, ratio(media, tool));
+    add('… the whole night', undefined, share, ratio(quiet(permafrost, wall), tool));
+  }
+  add("worker's peak memory", 250e6, formatBytes, each(worst(own(({ workerPeakBytes }) => workerPeakBytes))));
+  const orchestration = own(({ profile }) => profile.orchestrationSeconds);
+  add('orchestration', 5, seconds, each(worst(orchestration)));
   return found;
+}
+
+const barely = { restic: 'bare restic backup', rclone: 'bare rclone copy', rsync: 'bare rsync -a' };
+
+const wall = ({ wallMs }: Night) => wallMs;
+const stored = ({ bytesAdded }: Night) => bytesAdded;
+const delivery = ({ permafrost }: Night) => permafrost?.deliveryMs;
+const seconds = (value: number) => `${value.toFixed(2)} s`;
+const share = (value: number) => (value < 0.1 ? value.toFixed(4) : value.toFixed(3));
+
+function of(way: WayName, at: number, figure: (night: Night) => number | undefined): Figure {
+  return ({ nights }) => {
+    const night = nights[way]?.[at];
+    return night === undefined ? undefined : figure(night);
+  };
+}
+
+/** Of Permafrost with one restic and with one rclone off-site; undefined unless both were measured. */
+function slowerAlone(at: number, figure: (night: Night) => number | undefined): Figure {
+  return (round) => {
+    const both = [of('permafrost', at, figure)(round), of('permafrost-rclone', at, figure)(round)];
+    const known = both.flatMap((value) => value ?? []);
+    return known.length < both.length ? undefined : Math.max(...known);
+  };
+}
+
+function downSeconds(night: Night, round: Round): number | undefined {
+  const down = downBeyondOwn(night, round);
+  return down === undefined ? undefined : down / 1000;
+}
+
+function own(figure: (night: PermafrostNight) => number) {
+  return ({ permafrost }: Night) => (permafrost === undefined ? undefined : figure(permafrost));
+}
+
+/** The most of all of Permafrost's nights in a round, whatever the off-site. */
+function worst(figure: (night: Night, round: Round) => number | undefined): Figure {
+  return (round) => {
+    const nights = Object.values(round.nights)
+      .flat()
+      .filter(({ permafrost }) => permafrost !== undefined);
+    const values = nights.flatMap((night) => figure(night, round) ?? []);
+    return values.length === 0 ? undefined : Math.max(...values);
+  };
 }

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import type { Stage } from '../stage.js';
+import { bareTool } from './bare.js';
 import { borgmatic } from './borgmatic.js';
 import { PermafrostWay } from './permafrost.js';
 import { recipe } from './recipe.js';
@@ -17,7 +18,19 @@ export async function openWay(name: WayName, stage: Stage): Promise<Way> {
     case 'recipe':
       return recipe(ground);
     case 'permafrost':
-      return new PermafrostWay(ground);
+      return new PermafrostWay(ground, ['restic']);
+    case 'permafrost-rclone':
+      return new PermafrostWay(ground, ['rclone']);
+    case 'permafrost-rsync':
+      return new PermafrostWay(ground, ['rsync']);
+    case 'permafrost-two':
+      return new PermafrostWay(ground, ['restic', 'rclone']);
+    case 'bare-restic':
+      return bareTool(ground, 'restic');
+    case 'bare-rclone':
+      return bareTool(ground, 'rclone');
+    case 'bare-rsync':
+      return bareTool(ground, 'rsync');
     case 'restic':
       return resticScript(ground);
     case 'borgmatic':

@@ -1,5 +1,4 @@
-import { randomBytes } from 'node:crypto';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { SampleInstance } from '../../sample/instance.js';
@@ -11,7 +10,9 @@ import type { BackupReport } from '../../src/backups/report.js';
 import { Failure } from '../../src/errors.js';
 import { connectClient } from '../../src/temporal/connection.js';
 import { readHistory } from '../figures/history.js';
-import { profileOf } from '../figures/profile.js';
+import { deliveryMs, mediaMs, profileOf } from '../figures/profile.js';
+import { openPlace } from '../places/open.js';
+import type { Kind, Place } from '../places/place.js';
 import { bytesIn, settled } from '../watch/folder.js';
 import { memoryOf, WorkWatch } from '../watch/processes.js';
 import { ServicesWatch } from '../watch/services.js';
@@ -22,16 +23,18 @@ import type { Night, Way } from './way.js';
 export class PermafrostWay implements Way {
   readonly #instance: SampleInstance;
   readonly #folder: string;
-  readonly #vault: string;
+  readonly #kinds: readonly Kind[];
   readonly #state: string;
   readonly #permafrost: Permafrost;
+  readonly #places: Place[] = [];
   #up: Promise<Up> | undefined;
   #port = 0;
 
-  constructor({ instance, folder }: Ground) {
+  /** @param kinds of its off-sites, one of each. */
+  constructor({ instance, folder }: Ground, kinds: readonly Kind[]) {
     this.#instance = instance;
     this.#folder = folder;
-    this.#vault = join(folder, 'vault');
+    this.#kinds = kinds;
     this.#state = join(folder, 'state');
     this.#permafrost = new Permafrost(join(folder, 'permafrost.yaml'));
   }
@@ -39,7 +42,7 @@ export class PermafrostWay implements Way {
   async night(): Promise<Night> {
     this.#up ??= this.#begin();
     const up = await this.#up;
-    const before = await bytesIn(this.#vault);
+    const before = await this.#stored();
     await settled();
     const services = new ServicesWatch(this.#instance);
     const work = new WorkWatch({
@@ -58,18 +61,21 @@ export class PermafrostWay implements Way {
         `permafrost backup ended with ${String(exitCode)}: ${stderr.slice(-1500)}`,
       );
     }
-    const history = await this.#history(report);
+    const events = await this.#history(report);
+    const history = readHistory(events);
     const { worker, server } = up.processes;
     return {
-      ...{ wallMs, outageMs, bytesAdded: (await bytesIn(this.#vault)) - before },
+      ...{ wallMs, outageMs, bytesAdded: (await this.#stored()) - before },
       permafrost: {
         reportedDowntimeMs: report.downtimeMs,
         reportedBytes: report.offsites.reduce((sum, { bytesAdded }) => sum + bytesAdded, 0),
         workerRestBytes,
         workerPeakBytes: memoryOf(worker).peak,
         serverPeakBytes: server === undefined ? 0 : memoryOf(server).peak,
-        historyEvents: history.events?.length ?? 0,
-        profile: profileOf(readHistory(history), report.phases, ran),
+        historyEvents: events.events?.length ?? 0,
+        deliveryMs: deliveryMs(report.phases),
+        mediaMs: mediaMs(history),
+        profile: profileOf(history, report.phases, ran),
       },
     };
   }
@@ -83,15 +89,21 @@ export class PermafrostWay implements Way {
     await this.#permafrost.finish(20_000);
     await clearHost(this.#state, this.#instance.domain);
     await removeKeys(this.#state, this.#instance.domain);
+    for (const place of this.#places) await place.close();
     await rm(this.#folder, { recursive: true, force: true, maxRetries: 5 });
   }
 
-  /** A configuration with nothing in it but what has to be, and the repository made. */
+  async #stored(): Promise<number> {
+    let bytes = 0;
+    for (const { folder } of this.#places) bytes += await bytesIn(folder);
+    return bytes;
+  }
+
+  /** A configuration with nothing in it but what has to be, and the off-sites set up. */
   async #begin(): Promise<Up> {
     const { domain, root, services, healthUrl } = this.#instance;
-    await mkdir(this.#vault, { recursive: true });
+    for (const kind of this.#kinds) this.#places.push(await openPlace(kind, join(this.#folder, kind)));
     this.#port = await freePort();
-    const passwordFile = join(this.#folder, 'vault.password');
     const { names, start, stop, status } = services;
     const configuration = {
       instances: {
@@ -102,11 +114,10 @@ export class PermafrostWay implements Way {
           schedule: { backup: { at: new Date(Date.now() + 12 * 3_600_000).toISOString().slice(11, 16) } },
         },
       },
-      offsites: { vault: { kind: 'restic', repository: this.#vault, passwordFile } },
+      offsites: Object.fromEntries(this.#places.map(({ kind, config }) => [kind, config])),
       temporal: { embedded: { port: this.#port, uiPort: await freePort() } },
       state: this.#state,
     };
-    await writeFile(passwordFile, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600 });
     await writeFile(this.#permafrost.configFile, stringify(configuration));
     const up = await Up.start(this.#permafrost, { state: this.#state, log: join(this.#folder, 'up.log') });
     const { exitCode, stderr } = await this.#permafrost.run(['offsite', 'init']);

@@ -31,13 +31,14 @@ export function backupRequest(instance: InstanceConfig, options: BackupOptions):
   return request;
 }
 
-function someOf<T extends string>(option: string, given: readonly string[], known: readonly T[]): T[] {
+/** @throws Failure `ConfigInvalid` for none, and for a name that is not known. */
+export function someOf<T extends string>(option: string, given: readonly string[], known: readonly T[]): T[] {
   if (given.length === 0)
     throw new Failure('ConfigInvalid', `${option}: no name was given`, { next: suggestion('', known) });
   return [...new Set(given.map((name) => oneOf(option, name, known)))];
 }
 
-function oneOf<T extends string>(option: string, given: string, known: readonly T[]): T {
+export function oneOf<T extends string>(option: string, given: string, known: readonly T[]): T {
   const found = known.find((name) => name === given);
   if (found !== undefined) return found;
   throw new Failure('ConfigInvalid', `${option}: there is no '${given}'`, { next: suggestion(given, known) });

@@ -1,6 +1,7 @@
 import type { Argument, Command, Option } from 'commander';
 import { allowanceNames } from '../../src/backups/allowances.js';
 import { partNames, quiesceModes } from '../../src/backups/parts.js';
+import { verifyDepths } from '../../src/backups/verify-report.js';
 
 /** The names of a configuration, as far as one may be read. */
 export interface KnownNames {
@@ -39,7 +40,9 @@ export function completeWords(root: Command, words: readonly string[], names: Kn
   if (typed.startsWith('-') && !place.verbatim) return fitting(optionsOf(place.command), typed);
   const verbs = place.positionals === 0 ? verbsOf(place.command) : [];
   if (verbs.length > 0) return fitting(verbs, typed);
-  const argument = place.command.registeredArguments.at(place.positionals);
+  const known = place.command.registeredArguments;
+  const last = known.at(-1);
+  const argument = known.at(place.positionals) ?? (last?.variadic === true ? last : undefined);
   return argument === undefined ? nothing : argumentValues(place.command, argument, typed, names);
 }
 
@@ -122,7 +125,10 @@ function valuesOf(option: Option, typed: string, names: KnownNames): Completion 
     case '--offsite':
       return listed(names.offsites, typed);
     case '--from':
+    case '--to':
       return fitting(plain(names.offsites), typed);
+    case '--depth':
+      return fitting(plain(verifyDepths), typed);
     case '--allow':
       return listed(allowanceNames, typed);
     default:

@@ -25,20 +25,23 @@ export interface Followed {
 }
 
 /** How following ended; except for the first two, the run goes on. */
-export type FollowEnd =
-  | { end: 'report'; report: BackupReport; progress: BackupProgress | undefined }
+export type FollowEnd<Report = BackupReport> =
+  | { end: 'report'; report: Report; progress: BackupProgress | undefined }
   | { end: 'failed'; error: unknown; progress: BackupProgress | undefined }
   | { end: 'detached' }
   /** No worker has taken the run up. */
   | { end: 'unanswered' }
   | { end: 'services down'; forMs: number; progress: BackupProgress | undefined };
 
-/** Follows a run to its end, showing how far it is; a person may detach from it or cancel it. */
-export async function follow(run: Followed): Promise<FollowEnd> {
+/**
+ * Follows a run to its end, showing how far it is; a person may detach from it or cancel it. Any workflow that answers the
+ * query `progress` can be followed.
+ */
+export async function follow<Report = BackupReport>(run: Followed): Promise<FollowEnd<Report>> {
   const state = new FollowState();
-  const closed: { end?: FollowEnd } = {};
+  const closed: { end?: FollowEnd<Report> } = {};
   const result = run.handle.result().then(
-    (report: BackupReport) => void (closed.end = { end: 'report', report, progress: state.progress }),
+    (report: Report) => void (closed.end = { end: 'report', report, progress: state.progress }),
     (error: unknown) => void (closed.end = { end: 'failed', error, progress: state.progress }),
   );
   for (;;) {
@@ -113,7 +116,11 @@ function snapshot(run: Followed, state: FollowState) {
 }
 
 /** The last picture is the run's true end, not the last answer before it: a closed run still answers. */
-async function finished(run: Followed, state: FollowState, end: FollowEnd): Promise<FollowEnd> {
+async function finished<Report>(
+  run: Followed,
+  state: FollowState,
+  end: FollowEnd<Report>,
+): Promise<FollowEnd<Report>> {
   await look(run, state);
   state.cancelling = false;
   if (state.progress !== undefined) run.output.show(snapshot(run, state));

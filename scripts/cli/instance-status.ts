@@ -1,16 +1,14 @@
 import type { Client } from '@temporalio/client';
-import { lateness } from '../../src/backups/lateness.js';
 import type { Configuration, InstanceConfig } from '../../src/config/configuration.js';
 import { leaseState } from '../../src/hosts/lease.js';
 import { openHost } from '../../src/hosts/open.js';
 import { inspectServices } from '../../src/mastodon/inspect.js';
 import { serviceStates, type ServiceState } from '../../src/mastodon/services.js';
-import { type ListedBackup, listBackups } from '../../src/offsite/read.js';
 import { showSchedule } from '../../src/temporal/schedules.js';
-import { formatDuration } from '../../src/terminal/format.js';
 import type { InstanceStatus } from '../../src/terminal/status.js';
 import { backupScheduleId } from '../../src/workflows/names.js';
 import { failureOf } from './failures.js';
+import { offsitesOf, type OffsitesSeen } from './offsite-status.js';
 import { type OpenRun, openRuns } from './runs.js';
 import { withTemporal } from './temporal.js';
 
@@ -36,20 +34,21 @@ export async function statusOf(
       return unknown;
     }
   };
-  const [host, backups, temporal] = await Promise.all([
+  const unseen: OffsitesSeen = { backups: [], offsites: [], problems: [] };
+  const [host, seen, temporal] = await Promise.all([
     ask(() => askHost(instance, problems, now), { services: [], leaseHeld: false }),
-    ask(() => askOffsites(configuration, instance, problems), undefined),
+    ask(() => offsitesOf(configuration, instance, now), unseen),
     ask(() => askTemporal(configuration, instance, problems), undefined),
   ]);
   if (host.leaseHeld && temporal?.running.length === 0) {
     problems.push('a lease is armed on the host, but no run is open: the services are started when it fires');
   }
-  const lastBackup = backups?.[0] ?? null;
-  if (backups !== undefined) problems.push(...latenessProblems(instance, lastBackup, now));
+  problems.push(...seen.problems);
   return {
     instance: instance.domain,
     services: host.services,
-    lastBackup,
+    lastBackup: seen.backups[0] ?? null,
+    offsites: seen.offsites,
     lastDrill: null,
     running: temporal?.running ?? [],
     next: { backup: temporal?.nextBackup ?? null, drill: null },
@@ -80,16 +79,6 @@ async function askHost(
   }
 }
 
-async function askOffsites(
-  configuration: Configuration,
-  instance: InstanceConfig,
-  problems: string[],
-): Promise<ListedBackup[]> {
-  const listed = await listBackups(configuration, instance.domain);
-  problems.push(...listed.problems.map(({ offsite, failure }) => `off-site ${offsite}: ${failure.message}`));
-  return listed.backups;
-}
-
 async function askTemporal(
   configuration: Configuration,
   instance: InstanceConfig,
@@ -116,15 +105,4 @@ async function askTemporal(
   return withTemporal(configuration, ({ client }) =>
     client.withDeadline(Date.now() + TEMPORAL_ANSWER_MS, () => ask(client)),
   );
-}
-
-/** A night without its backup is told, whoever forgot it. */
-function latenessProblems(instance: InstanceConfig, last: ListedBackup | null, now: Date): string[] {
-  const { backup } = instance.schedule;
-  if (backup === undefined) return [];
-  const found = lateness(backup, last?.createdAt ?? null, now);
-  if (found === 'none') return ['there is no backup yet'];
-  return found.late
-    ? [`the last backup is ${formatDuration(found.ageMs)} old, and one is due every day`]
-    : [];
 }

@@ -16,9 +16,9 @@ export interface OpenRun {
 
 const ANSWER_MS = 3_000;
 
-/** The open runs of an instance that may touch its services, oldest first. A name is the configuration's, so it is safe in a query. */
+/** The open runs of an instance that hold it, oldest first. A name is the configuration's, so it is safe in a query. */
 export async function openRuns(client: Client, domain: string): Promise<OpenRun[]> {
-  const query = `PermafrostInstance = '${domain}' AND ExecutionStatus = 'Running' AND WorkflowType = '${WORKFLOWS.backup}'`;
+  const query = `PermafrostInstance = '${domain}' AND ExecutionStatus = 'Running' AND WorkflowType IN ('${WORKFLOWS.backup}', '${WORKFLOWS.copy}', '${WORKFLOWS.prune}')`;
   const runs: OpenRun[] = [];
   for await (const { workflowId, runId, type, startTime } of client.workflow.list({ query })) {
     runs.push({

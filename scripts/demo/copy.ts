@@ -19,7 +19,7 @@ export interface Vault {
   readonly scratch: string;
 }
 
-/** What a sealed copy holds of the writer's posts, got back without Permafrost: by restic and pg_restore alone. */
+/** What a sealed copy holds of the writer's posts, got back without Permafrost: by restic, rdiff and pg_restore alone. */
 export interface RecoveredPosts {
   /** Ids of the statuses in the dump. */
   readonly statuses: ReadonlySet<string>;
@@ -34,13 +34,9 @@ export function manifestOf(shown: unknown): Manifest {
 
 /** @throws Failure `NotFound` when the manifest lacks a part. */
 export async function recoverPosts(vault: Vault, manifest: Manifest): Promise<RecoveredPosts> {
-  const database = partOf(manifest, 'database');
   const media = partOf(manifest, 'media');
   await mkdir(vault.scratch, { recursive: true, mode: 0o700 });
-  const dump = join(vault.scratch, 'database.dump');
-  const fetching = restic(vault, 'dump', `${database.snapshot}:${database.root}`, '/database.dump');
-  await pipeline(fetching.stdout, createWriteStream(dump, { mode: 0o600 }));
-  await fetching;
+  const dump = await recoverDump(vault, manifest);
   const statuses = new Set<string>();
   const restoring = execa(vault.pgRestore, ['--data-only', '--table=statuses', '--file=-', dump]);
   for await (const line of createInterface({ input: restoring.stdout })) {
@@ -54,6 +50,39 @@ export async function recoverPosts(vault: Vault, manifest: Manifest): Promise<Re
     statuses,
     hasPicture: (mediaUrl) => paths.has(`${media.root}/${mediaUrl.slice('/system/'.length)}`),
   };
+}
+
+/** The dump as a file: fetched, or patched together from a full dump and the delta of this night, as by hand. */
+async function recoverDump(vault: Vault, manifest: Manifest): Promise<string> {
+  const database = partOf(manifest, 'database');
+  const from = `${database.snapshot}:${database.root}`;
+  const delta = manifest.database?.delta;
+  const full = join(vault.scratch, 'database.dump');
+  if (delta === undefined) {
+    await fetchFile(vault, from, 'database.dump', full);
+    return full;
+  }
+  await fetchFile(vault, await databaseOf(vault, delta.full), 'database.dump', full);
+  const changes = join(vault.scratch, 'database.delta.zst');
+  await fetchFile(vault, from, 'database.delta.zst', changes);
+  await execa(toolPath('zstd').path, ['--decompress', '--quiet', changes]);
+  const whole = join(vault.scratch, 'whole.dump');
+  await execa(toolPath('rdiff').path, ['patch', full, changes.replace(/\.zst$/, ''), whole]);
+  return whole;
+}
+
+/** Where the database of a backup lies, by the tags of its snapshot: `SNAPSHOT:FOLDER`. */
+async function databaseOf(vault: Vault, backup: string): Promise<string> {
+  const tags = ['--tag', `permafrost,backup=${backup},part=database`];
+  const { stdout } = await restic(vault, 'snapshots', '--json', ...tags);
+  const [found] = JSON.parse(stdout) as { id: string; paths: string[] }[];
+  return `${found?.id ?? ''}:${found?.paths[0] ?? ''}`;
+}
+
+async function fetchFile(vault: Vault, from: string, name: string, to: string): Promise<void> {
+  const fetching = restic(vault, 'dump', from, `/${name}`);
+  await pipeline(fetching.stdout, createWriteStream(to, { mode: 0o600 }));
+  await fetching;
 }
 
 function restic({ repository, passwordFile }: Vault, ...words: string[]) {

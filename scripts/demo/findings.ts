@@ -77,7 +77,7 @@ export class Findings {
     const vault = { repository, passwordFile, pgRestore, scratch: join(folder, 'recovered') };
     const recovered = await this.#narrator.alive(
       recoverPosts(vault, manifest),
-      () => '  fetching the newest backup with restic and pg_restore',
+      () => '  fetching the newest backup with the plain tools',
     );
     const posts = await acknowledgedPosts(log);
     const at = Date.parse(manifest.moment?.at ?? '');
@@ -88,7 +88,7 @@ export class Findings {
     const early = after.filter(inCopy).length;
     this.tell(
       before.length > 0 && lost === 0,
-      `got back with restic and pg_restore: ${formatNumber(before.length - lost)} of the ` +
+      `got back with ${manifest.database?.delta === undefined ? 'restic' : 'restic, rdiff'} and pg_restore: ${formatNumber(before.length - lost)} of the ` +
         `${formatCount(before.length, 'post')} acknowledged before its moment`,
     );
     this.tell(

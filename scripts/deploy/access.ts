@@ -1,6 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Configuration } from '../../src/config/configuration.js';
+import { offsiteFiles } from '../../src/config/offsite-files.js';
 import type { Host } from '../../src/hosts/host.js';
 import { shellLine } from '../../src/hosts/quote.js';
 import { programFile } from './unit-files.js';
@@ -59,16 +60,9 @@ export function filesRead(configuration: Configuration): string[] {
   const ofHosts = Object.values(configuration.instances).flatMap(({ host }) =>
     host.kind === 'ssh' ? [host.identityFile, host.passphraseFile, host.knownHosts] : [],
   );
-  const ofOffsites = Object.values(configuration.offsites).flatMap((offsite) => {
-    switch (offsite.kind) {
-      case 'restic':
-        return [offsite.passwordFile, offsite.identityFile, offsite.knownHosts, offsite.environmentFile];
-      case 'rclone':
-        return [offsite.configFile];
-      case 'rsync':
-        return [offsite.identityFile, offsite.knownHosts, offsite.ageIdentityFile];
-    }
-  });
+  const ofOffsites = Object.values(configuration.offsites).flatMap((offsite) =>
+    offsiteFiles(offsite).map(({ path }) => path),
+  );
   const all = [process.execPath, programFile(), configuration.file, ...ofTemporal, ...ofHosts, ...ofOffsites];
   return [...new Set(all.filter((file) => file !== undefined))];
 }

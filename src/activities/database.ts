@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { manifestSchema } from '../backups/manifest.js';
 import { Failure } from '../errors.js';
 import type { Host } from '../hosts/host.js';
 import { schemaOf } from '../mastodon/database-schema.js';
@@ -6,7 +7,7 @@ import { fromDumped } from '../mastodon/dumped-tables.js';
 import { databaseAccess, type Instance } from '../mastodon/inspect.js';
 import { psql } from '../mastodon/psql.js';
 import { rolesArgv } from '../mastodon/sudo-rules.js';
-import { activity, report } from './activity.js';
+import { activity } from './activity.js';
 import type { Ground } from './ground.js';
 import { runInput, type RunRef } from './inputs.js';
 import { followJob, jobId } from './jobs.js';
@@ -29,7 +30,13 @@ export const databaseFacts = z.object({
   newestStatusAt: z.string().nullable(),
 });
 export const rowsFacts = z.record(z.string(), z.number());
-export const dumpFacts = z.object({ entry: entryFacts, pgDump: z.string() });
+export const dumpFacts = z.object({
+  /** What is sent: the dump, or the delta. */
+  entry: entryFacts,
+  pgDump: z.string(),
+  /** Of a delta: the full dump that it was made against, and the dump that it was made from. */
+  delta: manifestSchema.shape.database.unwrap().shape.delta,
+});
 export const rolesFacts = z.object({
   roles: z.enum(['with passwords', 'without passwords', 'not captured']),
   entry: entryFacts.optional(),
@@ -46,7 +53,7 @@ ${sql}
 COMMIT;`;
 }
 
-function momentLost(host: Host, run: RunRef): Failure {
+export function momentLost(host: Host, run: RunRef): Failure {
   return new Failure('SnapshotLost', `the database session of ${run.instance} that held the moment is gone`, {
     host: host.name,
     next: 'the database is taken as it is now instead, and the manifest says so',
@@ -54,9 +61,15 @@ function momentLost(host: Host, run: RunRef): Failure {
 }
 
 /**
+ * A function of bash that hashes its input. Where there is openssl, it does: five times as fast as coreutils' sha256sum,
+ * which does not use the processor's instructions for it.
+ */
+export const hashFunction =
+  "hash() { if command -v openssl > /dev/null; then openssl dgst -sha256 -r; else sha256sum; fi | cut -d ' ' -f 1; }";
+
+/**
  * Runs a command and keeps its output as a file of the spool, hashed as it passes: under its final name only when the
- * command has ended well. Where there is openssl, it hashes: five times as fast as coreutils' sha256sum, which does not
- * use the processor's instructions for it.
+ * command has ended well.
  */
 export async function captureOutput(
   host: Host,
@@ -67,8 +80,8 @@ export async function captureOutput(
   totalBytes?: number,
 ): Promise<EntryFacts> {
   const script = `set -o pipefail; umask 077; file=$1; shift
-hash() { if command -v openssl > /dev/null; then openssl dgst -sha256 -r; else sha256sum; fi; }
-"$@" < /dev/null | tee -- "$file.new" | hash | cut -d ' ' -f 1 && mv -- "$file.new" "$file" && stat -c %s -- "$file"`;
+${hashFunction}
+"$@" < /dev/null | tee -- "$file.new" | hash && mv -- "$file.new" "$file" && stat -c %s -- "$file"`;
   const done = await followJob(
     host,
     jobId(run, step),
@@ -88,28 +101,6 @@ hash() { if command -v openssl > /dev/null; then openssl dgst -sha256 -r; else s
 
 export function databaseActivities(ground: Ground) {
   return {
-    /**
-     * Dumps the database from the pinned moment by the server's own pg_dump, uncompressed: the off-sites compress, and
-     * what is compressed twice is neither small nor fast.
-     */
-    dumpDatabase: activity(z.strictObject({ run: runInput }), async ({ run }) => {
-      const { config, host, instance } = await ground.inspect(run.instance, run.backup);
-      const spool = await spoolOf(host, instance, run);
-      const snapshot = await snapshotOf(host, instance, run);
-      if (snapshot === null) throw momentLost(host, run);
-      const program = `${instance.database.binDir}/pg_dump`;
-      const argv = databaseArgv(instance, spool.keys.app, [
-        ...[program, '--format=custom', '--compress=0', '--no-password', `--snapshot=${snapshot}`],
-        `--lock-wait-timeout=${String(config.database.lockWaitTimeoutMs)}`,
-      ]);
-      report({ subject: 'database' });
-      const as = await host.argvAs(argv, { user: instance.appUser });
-      const entry = await captureDump(host, run, spool, as, instance.database.sizeBytes);
-      const { stdout } = await host.run([program, '--version']);
-      await writeFacts(host, spool, 'dump', { entry, pgDump: stdout.trim() });
-      return { bytes: entry.bytes };
-    }),
-
     /** Counts the rows of every table in the pinned moment: a restore has to have just as many. */
     countRows: activity(z.strictObject({ run: runInput }), async ({ run }) => {
       const { host, instance } = await ground.inspect(run.instance, run.backup);
@@ -175,22 +166,6 @@ ${schema.has('statuses') ? `SELECT 'newest', to_char(max(created_at), 'YYYY-MM-D
       return { roles: facts.roles };
     }),
   };
-}
-
-async function captureDump(
-  host: Host,
-  run: RunRef,
-  spool: Spool,
-  argv: readonly string[],
-  totalBytes: number,
-): Promise<EntryFacts> {
-  try {
-    return await captureOutput(host, run, 'dump', `${spool.folder}/database/database.dump`, argv, totalBytes);
-  } catch (error) {
-    if (error instanceof Failure && /invalid snapshot identifier/.test(error.message))
-      throw momentLost(host, run);
-    throw error;
-  }
 }
 
 /** Runs SQL by a job of Mastodon's user and keeps the rows, tab-separated, in a file of the login user. */

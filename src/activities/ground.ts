@@ -76,7 +76,9 @@ export class Ground {
     let found = activityInfo().attempt > 1 ? undefined : this.#tools.get(key);
     if (found === undefined) {
       found = provideTool(host, name);
-      for (const old of this.#tools.keys()) if (old.startsWith(`${run.instance}/`)) this.#tools.delete(old);
+      const ofRun = `${run.instance}/${run.backup}/`;
+      for (const old of this.#tools.keys())
+        if (old.startsWith(`${run.instance}/`) && !old.startsWith(ofRun)) this.#tools.delete(old);
       this.#tools.set(key, found);
       found.catch(() => this.#tools.delete(key));
     }

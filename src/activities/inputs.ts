@@ -13,6 +13,8 @@ export const domainInput = z
   .max(253)
   .regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/, 'not a domain');
 export const backupInput = z.string().regex(backupIdPattern, 'not a backup id');
+/** A backup as it is typed: its id, a prefix of it, or `latest`. */
+export const backupWordInput = z.string().regex(/^(?:latest|\d{1,8}|\d{8}T\d{0,6}Z?)$/, 'not a backup');
 export const offsiteInput = z.string().regex(/^[a-z0-9-]{1,40}$/, 'not the name of an off-site');
 export const tokenInput = z.string().regex(/^[0-9a-f-]{36}$/, 'not a token');
 export const partInput = z.enum(partNames);

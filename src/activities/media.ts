@@ -18,7 +18,7 @@ import { entryFacts, inMoment, queryToFile } from './database.js';
 import { type Ground, refuse } from './ground.js';
 import { runInput, type RunRef } from './inputs.js';
 import { followJob, jobId } from './jobs.js';
-import { lastIndexPath, type Spool, spoolOf, writeFacts } from './spool.js';
+import { keepFile, lastIndexPath, type Spool, spoolOf, writeFacts } from './spool.js';
 
 /** Missing files that the manifest names; more are only counted. */
 const namedMissing = 1000;
@@ -98,9 +98,8 @@ export function mediaActivities(ground: Ground) {
       const { host, instance } = await ground.inspect(run.instance, run.backup);
       const spool = await spoolOf(host, instance, run);
       const last = await lastIndexPath(host, spool, run.instance);
-      const script = 'umask 077; mkdir -p -- "$(dirname "$2")" && cp -- "$1" "$2.new" && mv -- "$2.new" "$2"';
       const index = `${spool.media.folder}/index/${mediaIndexFiles.index}`;
-      await host.run(['sh', '-c', script, 'sh', index, last], { as: spool.media.as, timeoutMs: 600_000 });
+      await host.run(['sh', '-c', keepFile, 'sh', index, last], { as: spool.media.as, timeoutMs: 600_000 });
     }),
   };
 }

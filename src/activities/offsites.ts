@@ -1,14 +1,15 @@
 import { createHash } from 'node:crypto';
 import { activityInfo } from '@temporalio/activity';
 import { z } from 'zod';
-import { retainParts } from '../backups/retention.js';
-import { Failure } from '../errors.js';
+import type { BackupId } from '../backups/id.js';
 import type { Host } from '../hosts/host.js';
-import type { PartName } from '../backups/parts.js';
-import { notYet, offsiteOf, withOffsite } from '../offsite/read.js';
+import type { ToolName } from '../hosts/tools.js';
+import { type PartName, partNames } from '../backups/parts.js';
+import { offsiteOf, withOffsite } from '../offsite/read.js';
 import type { FollowJob, Offsite, StoredPartRef } from '../offsite/offsite.js';
-import { resticOffsite } from '../offsite/restic.js';
+import { openOffsite } from '../offsite/open.js';
 import { mediaIndexFiles } from '../mastodon/media-index.js';
+import { present } from '../present.js';
 import { activity, report } from './activity.js';
 import { dumpFacts, rolesFacts } from './database.js';
 import type { Ground } from './ground.js';
@@ -23,49 +24,39 @@ const copyInput = z.strictObject({ run: runInput, offsite: offsiteInput });
 /** What was put on an off-site, remembered on the host until the manifest says it. */
 export const storedFacts = z.object({
   ref: z.object({
-    snapshot: z.string(),
-    root: z.string(),
+    snapshot: z.string().optional(),
+    root: z.string().optional(),
     index: z.object({ snapshot: z.string(), root: z.string() }).optional(),
+    files: z
+      .array(z.object({ entry: z.string(), path: z.string(), bytes: z.number(), sha256: z.string() }))
+      .optional(),
   }),
   bytesAdded: z.number(),
 });
 export const verifiedFacts = z.object({
   verifiedAt: z.string(),
   checked: z.object({ files: z.number(), bytes: z.number() }),
+  /** Media that users deleted or changed before they could be copied. */
+  changedMeanwhile: z.array(z.string()).default([]),
 });
 
 /** Filling, reading back and tidying up one off-site; each off-site on its own. */
 export function offsiteActivities(ground: Ground) {
   return {
-    /** Copies one part to one off-site, from the host that holds the bytes. What has arrived is not sent twice. */
-    uploadPart: activity(copyInput.extend({ part: partInput }), async ({ run, offsite, part }) => {
-      const { host, instance } = await ground.inspect(run.instance, run.backup);
-      const spool = await spoolOf(host, instance, run);
-      report({ subject: `${part} to ${offsite}` });
-      const media = part === 'media';
-      const place = await openForRun(ground, run, offsite, media);
-      const facts = media ? await needFacts(host, spool, 'media', mediaFacts) : undefined;
-      const sending = { name: part, backup: run.backup, again: activityInfo().attempt > 1 };
-      const stored = await place.put(
-        facts === undefined
-          ? {
-              ...{ ...sending, folder: `${spool.folder}/${part}`, exclude: [] },
-              bytes: await spoolBytes(host, spool, part),
-            }
-          : {
-              ...{ ...sending, folder: facts.root, bytes: facts.bytes },
-              exclude: [
-                `${facts.root}/lost+found`,
-                ...(facts.cache === 'exclude' ? [`${facts.root}/cache`] : []),
-              ],
-              excludeFile: `${spool.media.folder}/scan/${mediaIndexFiles.excludes}`,
-              indexFolder: `${spool.media.folder}/index`,
-            },
-        follower(host, run, `${offsite}-${part}`),
-      );
-      await writeFacts(host, spool, `stored-${offsite}-${part}`, stored);
-      return { bytesAdded: stored.bytesAdded };
-    }),
+    /** Copies parts to one off-site, one after the other, from the host that holds the bytes. What has arrived is not sent twice. */
+    uploadParts: activity(
+      copyInput.extend({ parts: z.array(partInput).min(1).max(partNames.length) }),
+      async ({ run, offsite, parts }) => {
+        let bytesAdded = 0;
+        for (const part of parts) bytesAdded += await uploadPart(ground, run, offsite, part);
+        return { bytesAdded };
+      },
+    ),
+
+    /** The same for one part: what runs have asked for that began before version 0.3. */
+    uploadPart: activity(copyInput.extend({ part: partInput }), async ({ run, offsite, part }) => ({
+      bytesAdded: await uploadPart(ground, run, offsite, part),
+    })),
 
     /**
      * Reads the copy back, by the machine that will need the bytes: database, secrets and Redis whole, every new file of
@@ -74,43 +65,54 @@ export function offsiteActivities(ground: Ground) {
     verifyCopy: activity(copyInput.extend({ parts: z.array(partInput) }), async ({ run, offsite, parts }) => {
       const { configuration, config, host, instance } = await ground.inspect(run.instance, run.backup);
       const spool = await spoolOf(host, instance, run);
-      const checked = await withOffsite(
+      const { checked, changedMeanwhile } = await withOffsite(
         configuration,
         config,
         offsiteOf(configuration, offsite),
         (copy, reader) =>
           verifyCopy({
             copy,
-            scratch: reader.scratch,
-            host,
-            spool,
-            instance,
-            parts,
+            reader,
+            ...{ domain: run.instance, backup: run.backup },
+            ...{ host, spool, parts },
             share: config.verify.media,
           }),
       );
-      await writeFacts(host, spool, `verified-${offsite}`, { verifiedAt: new Date().toISOString(), checked });
+      const verifiedAt = new Date().toISOString();
+      await writeFacts(host, spool, `verified-${offsite}`, { verifiedAt, checked, changedMeanwhile });
       return checked;
     }),
-
-    /** Applies retention to one off-site, after the new backup is sealed there. The newest backup always stays. */
-    pruneOffsite: activity(copyInput, async ({ run, offsite }) => {
-      const { config, host } = await ground.inspect(run.instance, run.backup);
-      const place = await openForRun(ground, run, offsite, false);
-      const { sealed, unsealed } = await place.list();
-      if (!sealed.some(({ backup }) => backup === run.backup)) {
-        throw new Failure('Refused', `${run.backup} is not sealed on ${offsite}: nothing is removed there`, {
-          next: 'retention is applied after the next sealed backup',
-        });
-      }
-      const decisions = retainParts(sealed, config.retention, config.schedule.backup?.timezone);
-      const gone = decisions.filter((decision) => !decision.keep).map((decision) => decision.backup);
-      // This run holds the instance, so whatever began before it and was not sealed never will be.
-      const dead = unsealed.filter((backup) => backup < run.backup);
-      await place.remove([...gone, ...dead], follower(host, run, `${offsite}-prune`));
-      return { removed: gone.length, kept: sealed.length - gone.length };
-    }),
   };
+}
+
+async function uploadPart(ground: Ground, run: RunRef, offsite: string, part: PartName): Promise<number> {
+  const { host, instance } = await ground.inspect(run.instance, run.backup);
+  const spool = await spoolOf(host, instance, run);
+  report({ subject: `${part} to ${offsite}` });
+  const media = part === 'media';
+  const place = await openForRun(ground, run, offsite, media);
+  const facts = media ? await needFacts(host, spool, 'media', mediaFacts) : undefined;
+  const sending = { name: part, backup: run.backup, again: activityInfo().attempt > 1 };
+  const stored = await place.put(
+    facts === undefined
+      ? {
+          ...{ ...sending, folder: `${spool.folder}/${part}`, exclude: [] },
+          bytes: await spoolBytes(host, spool, part),
+          ...(part === 'database' ? await dependency(host, spool) : {}),
+        }
+      : {
+          ...{ ...sending, folder: facts.root, bytes: facts.bytes },
+          exclude: [
+            `${facts.root}/lost+found`,
+            ...(facts.cache === 'exclude' ? [`${facts.root}/cache`] : []),
+          ],
+          excludeFile: `${spool.media.folder}/scan/${mediaIndexFiles.excludes}`,
+          indexFolder: `${spool.media.folder}/index`,
+        },
+    follower(host, run, `${offsite}-${part}`),
+  );
+  await writeFacts(host, spool, `stored-${offsite}-${part}`, stored);
+  return stored.bytesAdded;
 }
 
 /** An off-site as the run writes it: from the instance's host, with the keys that were handed over for this run. */
@@ -122,18 +124,19 @@ export async function openForRun(
 ): Promise<Offsite> {
   const { configuration, host, instance } = await ground.inspect(run.instance, run.backup);
   const offsite = offsiteOf(configuration, name);
-  if (offsite.kind !== 'restic') throw notYet(offsite);
   const spool = await spoolOf(host, instance, run);
   const asApp = media && spool.media.as !== 'login';
-  const program = await ground.tool(run, 'restic');
-  return resticOffsite(
+  const tool = async (toolName: ToolName) => {
+    const program = await ground.tool(run, toolName);
+    return asApp ? lend(host, spool, program) : program;
+  };
+  return openOffsite(
     offsite,
     {
-      host,
-      as: asApp ? spool.media.as : 'login',
-      keys: asApp ? spool.media.keys : spool.keys.login,
-      program: asApp ? await lend(host, spool, program) : program,
-      cache: asApp ? spool.cache.media : spool.cache.login,
+      ...{ host, as: asApp ? spool.media.as : ('login' as const) },
+      ...{ keys: asApp ? spool.media.keys : spool.keys.login, tool },
+      cache: `${asApp ? spool.cache.media : spool.cache.login}/${offsite.kind}`,
+      work: `${asApp ? spool.media.folder : spool.folder}/to-${name}`,
     },
     run.instance,
   );
@@ -155,15 +158,22 @@ async function lend(host: Host, spool: Spool, program: string): Promise<string> 
   return copy;
 }
 
-function follower(host: Host, run: RunRef, step: string): FollowJob {
+/** Follows the jobs of a step on one host; a step may have several, each by its name. */
+export function follower(host: Host, run: RunRef, step: string): FollowJob {
   return async (name, argv, options, progress) =>
     followJob(
       host,
       jobId(run, `${step}-${createHash('sha256').update(name).digest('hex').slice(0, 6)}`),
       argv,
       options,
-      (status) => progress(status.stdoutTail),
+      progress,
     );
+}
+
+/** The backup that a delta of the database needs. */
+async function dependency(host: Host, spool: Spool): Promise<{ dependsOn?: BackupId }> {
+  const { delta } = await needFacts(host, spool, 'dump', dumpFacts);
+  return delta === undefined ? {} : { dependsOn: delta.full };
 }
 
 async function spoolBytes(host: Host, spool: Spool, part: string): Promise<number> {
@@ -175,14 +185,14 @@ async function spoolBytes(host: Host, spool: Spool, part: string): Promise<numbe
 export async function storedParts(
   host: Host,
   spool: Spool,
+  backup: BackupId,
   offsite: string,
   parts: readonly PartName[],
 ): Promise<Map<PartName, { ref: StoredPartRef; bytesAdded: number }>> {
   const stored = new Map<PartName, { ref: StoredPartRef; bytesAdded: number }>();
   for (const part of parts) {
     const { ref, bytesAdded } = await needFacts(host, spool, `stored-${offsite}-${part}`, storedFacts);
-    const { snapshot, root, index } = ref;
-    stored.set(part, { ref: { snapshot, root, ...(index === undefined ? {} : { index }) }, bytesAdded });
+    stored.set(part, { ref: { backup, name: part, ...present(ref) }, bytesAdded });
   }
   return stored;
 }

@@ -2,7 +2,7 @@ import { type Allowance, allowanceNames } from '../backups/allowances.js';
 import type { BackupPlan, FailureReport } from '../backups/report.js';
 import { partNames, type PartName } from '../backups/parts.js';
 import { gigabytes, spoolNeed } from '../backups/space.js';
-import type { Configuration, InstanceConfig } from '../config/configuration.js';
+import type { InstanceConfig } from '../config/configuration.js';
 import { exitCodeOf, Failure } from '../errors.js';
 import type { Host } from '../hosts/host.js';
 import { leaseState, refuseForeignLease } from '../hosts/lease.js';
@@ -16,10 +16,12 @@ import { serviceStates, staysDownAfterReboot, survivesReboot } from '../mastodon
 import { checkSource, type SourceFinding } from '../mastodon/source-checks.js';
 import { sourceSizes } from '../mastodon/source-sizes.js';
 import { missingRights, sudoRules } from '../mastodon/sudo-rules.js';
+import { reachedBySsh, toolsFor } from '../offsite/open.js';
 import { offsiteOf, withOffsite } from '../offsite/read.js';
 import { lastSealed } from '../records/last-sealed.js';
+import { signingKey } from '../records/signing-key.js';
 import { activity } from './activity.js';
-import { type Ground, refuse } from './ground.js';
+import { type Ground, type InstanceGround, refuse } from './ground.js';
 import { requestInput } from './inputs.js';
 
 export function preflightActivities(ground: Ground) {
@@ -37,6 +39,7 @@ export function preflightActivities(ground: Ground) {
       );
       const offsites = chooseOffsites(config, request.offsites);
       const warnings = [...instance.warnings];
+      if (request.dryRun !== true) await signingKey(configuration.state); // a broken one is better known now
       if (parts.length === 0)
         throw refuse('nothing is left to back up', 'choose other parts with --only', host);
       await requireRules(host, (await sudoRules(host, config, instance)).needed, instance.domain);
@@ -58,7 +61,7 @@ export function preflightActivities(ground: Ground) {
         offsites.map(async (name) => ({
           name,
           kind: offsiteOf(configuration, name).kind,
-          ...(await problemOf(configuration, config, name)),
+          ...(await problemOf({ configuration, config, host }, name)),
         })),
       );
       const [broken] = checked.flatMap(({ problem }) => (problem === undefined ? [] : [problem]));
@@ -74,7 +77,8 @@ export function preflightActivities(ground: Ground) {
         warnings.push('None of the services is running: nothing has to be stopped.');
       }
       if (services.length > 0) warnings.push(...(await rebootWarnings(host, instance)));
-      const spoolNeedBytes = spoolNeed(sizes);
+      const trees = checked.filter(({ kind }) => kind !== 'restic').length;
+      const spoolNeedBytes = spoolNeed(sizes, trees);
       if (spoolNeedBytes > free) {
         throw refuse(
           `${host.name} has ${gigabytes(free)} free where the database waits to be copied, and about ${gigabytes(spoolNeedBytes)} are needed`,
@@ -127,14 +131,10 @@ function judge(host: Host, findings: readonly SourceFinding[], allow: readonly A
   return bad.map(({ detail, allowance }) => `Allowed (${allowance ?? ''}): ${detail.slice(0, 1000)}.`);
 }
 
-/** What is wrong with an off-site, as it is seen where it is read; one of several does not stop the others. */
-async function problemOf(
-  configuration: Configuration,
-  config: InstanceConfig,
-  name: string,
-): Promise<{ problem?: FailureReport }> {
+/** What is wrong with an off-site; one of several does not stop the others. */
+async function problemOf(at: InstanceGround, name: string): Promise<{ problem?: FailureReport }> {
   try {
-    await withOffsite(configuration, config, offsiteOf(configuration, name), (offsite) => offsite.check());
+    await requireOffsite(at, name);
     return {};
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
@@ -150,10 +150,22 @@ async function problemOf(
   }
 }
 
+/** Looks whether an off-site can be filled: as it is seen where it is read, and the tools that fill it. @throws Failure */
+export async function requireOffsite(
+  { configuration, config, host }: InstanceGround,
+  name: string,
+): Promise<void> {
+  const offsite = offsiteOf(configuration, name);
+  for (const tool of toolsFor(offsite)) {
+    toolPath(tool);
+    await provideTool(host, tool);
+  }
+  if (reachedBySsh(offsite)) await requirePrograms(host, ['ssh']);
+  await withOffsite(configuration, config, offsite, (open) => open.check());
+}
+
 async function provideTools(host: Host): Promise<void> {
   try {
-    toolPath('restic');
-    await provideTool(host, 'restic');
     await requirePrograms(host);
   } catch (error) {
     // A cut connection is no missing tool: another attempt may have it.

@@ -8,6 +8,7 @@ import type { Instance } from '../mastodon/inspect.js';
 import { bringServicesBack } from '../mastodon/services.js';
 import { handOverKeys, keyFiles, takeKeysBack } from '../offsite/keys.js';
 import { offsiteOf } from '../offsite/read.js';
+import { requireOffsite } from './preflight.js';
 import { activity } from './activity.js';
 import type { Ground } from './ground.js';
 import { offsiteInput, partInput, runInput, type RunRef } from './inputs.js';
@@ -39,10 +40,7 @@ export function prepareActivities(ground: Ground) {
         const spool = await spoolOf(host, instance, run);
         await sweep(host, spool, instance.appUser, run, 'others');
         await makeSpool(host, spool, run);
-        for (const files of keys) {
-          await handOverKeys(host, 'login', spool.keys.login, files);
-          if (spool.media.as !== 'login') await handOverKeys(host, spool.media.as, spool.media.keys, files);
-        }
+        for (const files of keys) await handOverOffsiteKeys(host, spool, files);
         await handOverKeys(host, { user: instance.appUser }, spool.keys.app, passwords(instance, spool));
         await writeFacts(host, spool, 'instance', {
           versions: instance.versions,
@@ -53,12 +51,39 @@ export function prepareActivities(ground: Ground) {
       },
     ),
 
+    /**
+     * Another look at an off-site that preflight could not reach: when it answers now, it gets its keys and is filled after
+     * the others.
+     *
+     * @throws Failure as preflight found it, when nothing has changed.
+     */
+    admitOffsite: activity(
+      z.strictObject({ run: runInput, offsite: offsiteInput }),
+      async ({ run, offsite }) => {
+        const found = await ground.inspect(run.instance, run.backup);
+        const { configuration, host, instance } = found;
+        await requireOffsite(found, offsite);
+        const spool = await spoolOf(host, instance, run);
+        await handOverOffsiteKeys(host, spool, await keyFiles(offsiteOf(configuration, offsite)));
+      },
+    ),
+
     /** Removes everything that the run kept on the host: jobs, spool, keys. Asks neither the database nor Redis. */
     sweepRun: activity(z.strictObject({ run: runInput }), async ({ run }) => {
       const { host, appUser } = await ground.appUser(run.instance);
       await sweep(host, await spoolOf(host, { appUser }, run), appUser, run, 'all');
     }),
   };
+}
+
+/** To who sends the small parts, and to who sends the media. */
+async function handOverOffsiteKeys(
+  host: Host,
+  spool: Spool,
+  files: ReadonlyMap<string, Buffer>,
+): Promise<void> {
+  await handOverKeys(host, 'login', spool.keys.login, files);
+  if (spool.media.as !== 'login') await handOverKeys(host, spool.media.as, spool.media.keys, files);
 }
 
 /** What jobs that run as Mastodon's user read their passwords from, by the file's name. */

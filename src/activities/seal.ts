@@ -2,7 +2,11 @@ import { activityInfo } from '@temporalio/activity';
 import { z } from 'zod';
 import type { Manifest, ManifestPart } from '../backups/manifest.js';
 import { partNames, quiesceModes } from '../backups/parts.js';
+import { signManifest } from '../backups/signature.js';
 import type { Host } from '../hosts/host.js';
+import { mediaIndexFiles } from '../mastodon/media-index.js';
+import { present } from '../present.js';
+import { signingKey } from '../records/signing-key.js';
 import { version } from '../version.js';
 import { activity } from './activity.js';
 import { databaseFacts, dumpFacts, rolesFacts, rowsFacts } from './database.js';
@@ -13,7 +17,7 @@ import { momentFacts } from './moment.js';
 import { capturedEntries, openForRun, storedParts, verifiedFacts } from './offsites.js';
 import { redisFacts } from './redis.js';
 import { proofFacts, secretsFacts } from './secrets.js';
-import { needFacts, noteSealedOrdinal, readFacts, type Spool, spoolOf, writeFacts } from './spool.js';
+import { keepSealedIndex, needFacts, readFacts, type Spool, spoolOf, writeFacts } from './spool.js';
 
 const isoTime = z.iso.datetime();
 const text = z.string().max(2000);
@@ -47,11 +51,12 @@ export function sealActivities(ground: Ground) {
     /** Writes the manifest, last of all: from here on the backup exists on this off-site. */
     sealCopy: activity(sealInput, async (input) => {
       const { run, offsite, parts } = input;
-      const { host, instance } = await ground.inspect(run.instance, run.backup);
+      const { configuration, host, instance } = await ground.inspect(run.instance, run.backup);
       const spool = await spoolOf(host, instance, run);
-      const stored = await storedParts(host, spool, offsite, parts);
+      const stored = await storedParts(host, spool, run.backup, offsite, parts);
       const verified = await needFacts(host, spool, `verified-${offsite}`, verifiedFacts);
       const described = await describe(host, spool);
+      const place = await openForRun(ground, run, offsite, false);
       const manifest: Manifest = {
         version: 1,
         permafrost: version(),
@@ -60,7 +65,7 @@ export function sealActivities(ground: Ground) {
         startedAt: input.startedAt,
         sealedAt: new Date().toISOString(),
         ...described,
-        quiesce: dropUndefined(input.quiesce),
+        quiesce: present(input.quiesce),
         parts: await Promise.all(
           parts.map(async (name): Promise<ManifestPart> => {
             const entries = await capturedEntries(host, spool, name);
@@ -73,8 +78,8 @@ export function sealActivities(ground: Ground) {
               files: media?.files ?? entries.length,
               ...(only === undefined ? {} : { sha256: only.sha256 }),
               entries,
-              ...(ref === undefined ? {} : { snapshot: ref.snapshot, root: ref.root }),
-              ...(ref?.index === undefined ? {} : { index: ref.index }),
+              ...present({ snapshot: ref?.snapshot, root: ref?.root, index: ref?.index }),
+              ...(ref?.files === undefined ? {} : { stored: [...ref.files] }),
             };
           }),
         ),
@@ -85,17 +90,18 @@ export function sealActivities(ground: Ground) {
           ...alwaysOmitted(described),
         ],
         copy: {
-          ...{ offsite, kind: 'restic', verifiedAt: verified.verifiedAt, checked: verified.checked },
+          ...{ offsite, kind: place.kind, verifiedAt: verified.verifiedAt, checked: verified.checked },
+          ...(verified.changedMeanwhile.length === 0 ? {} : { changedMeanwhile: verified.changedMeanwhile }),
           bytesAdded: [...stored.values()].reduce((sum, part) => sum + part.bytesAdded, 0),
         },
         timings: input.timings,
         warnings: [...input.warnings, ...described.warnings],
       };
-      const place = await openForRun(ground, run, offsite, false);
-      const bytesAdded = manifest.copy.bytesAdded + (await place.seal(manifest, activityInfo().attempt > 1));
+      const signed = signManifest(manifest, await signingKey(configuration.state));
+      const bytesAdded = manifest.copy.bytesAdded + (await place.seal(signed, activityInfo().attempt > 1));
       await writeFacts(host, spool, `sealed-${offsite}`, { sealedAt: manifest.sealedAt });
-      const media = parts.includes('media') ? await needFacts(host, spool, 'media', mediaFacts) : undefined;
-      if (media) await noteSealedOrdinal(host, spool, run.instance, offsite, media.ordinal);
+      const index = `${spool.media.folder}/index/${mediaIndexFiles.index}`;
+      if (parts.includes('media')) await keepSealedIndex(host, spool, run, offsite, index);
       return {
         bytesAdded,
         parts: manifest.parts.map(({ name, bytes, files, sha256 }) => ({
@@ -172,6 +178,7 @@ async function describe(host: Host, spool: Spool) {
               rowCounts: rows ?? {},
               newestStatusAt: database.newestStatusAt,
             },
+            ...present({ delta: dump?.delta }),
           },
         }),
     ...(secrets === undefined
@@ -212,15 +219,5 @@ async function describe(host: Host, spool: Spool) {
           },
         }),
     warnings,
-  };
-}
-
-/** zod types what may be absent as possibly undefined; the manifest leaves it out. */
-function dropUndefined(quiesce: z.infer<typeof sealInput>['quiesce']): Manifest['quiesce'] {
-  const { stoppedAt, healthyAt, ...rest } = quiesce;
-  return {
-    ...rest,
-    ...(stoppedAt === undefined ? {} : { stoppedAt }),
-    ...(healthyAt === undefined ? {} : { healthyAt }),
   };
 }

@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 import { z } from 'zod';
+import { type BackupId, backupIdPattern } from '../backups/id.js';
 import { Failure } from '../errors.js';
 import type { Host, Identity } from '../hosts/host.js';
 import type { Instance } from '../mastodon/inspect.js';
@@ -20,6 +21,7 @@ export interface Spool {
   /** Keys for the login user, and for Mastodon's user. */
   readonly keys: { readonly login: string; readonly app: string };
   readonly media: { readonly as: Identity; readonly folder: string; readonly keys: string };
+  /** The tools' caches, a folder for each kind of off-site. */
   readonly cache: { readonly login: string; readonly media: string };
 }
 
@@ -39,8 +41,8 @@ export async function spoolOf(host: Host, instance: Pick<Instance, 'appUser'>, r
     keys: { login, app },
     media,
     cache: {
-      login: `${facts.folder}/cache/restic`,
-      media: asApp ? `${media.folder}/cache` : `${facts.folder}/cache/restic`,
+      login: `${facts.folder}/cache`,
+      media: asApp ? `${media.folder}/cache` : `${facts.folder}/cache`,
     },
   };
 }
@@ -56,34 +58,53 @@ export async function lastIndexPath(host: Host, spool: Spool, domain: string): P
   return spool.media.as === 'login' ? `${folder}/index/${domain}.index` : `${spool.media.folder}/last.index`;
 }
 
-/** Where is noted which index, by its ordinal, an off-site was last sealed with. */
-async function sealedNote(host: Host, spool: Spool, domain: string, offsite: string): Promise<string> {
-  return `${await lastIndexPath(host, spool, domain)}.sealed-${offsite}`;
+/** What the indexes that an off-site was sealed with are called: this, and the backup's id. */
+async function sealedIndexPrefix(host: Host, spool: Spool, domain: string, offsite: string): Promise<string> {
+  return `${await lastIndexPath(host, spool, domain)}.on-${offsite}.`;
 }
 
-/** The ordinal of the media index that an off-site was last sealed with; undefined when that is not known. */
-export async function sealedOrdinal(
+/** The media index that an off-site was last sealed with, and of which backup; undefined when that is not known. */
+export async function sealedIndex(
   host: Host,
   spool: Spool,
   domain: string,
   offsite: string,
-): Promise<number | undefined> {
-  const path = await sealedNote(host, spool, domain, offsite);
-  const { stdout } = await host.run(['cat', '--', path], { as: spool.media.as, okCodes: [0, 1] });
-  return /^\d+$/.test(stdout.trim()) ? Number(stdout) : undefined;
+): Promise<{ path: string; backup: BackupId } | undefined> {
+  const prefix = await sealedIndexPrefix(host, spool, domain, offsite);
+  const script = 'for f in "$1"*; do [ ! -f "$f" ] || printf "%s\\n" "$f"; done';
+  const { stdout } = await host.run(['sh', '-c', script, 'sh', prefix], { as: spool.media.as });
+  const backups = stdout.split('\n').map((path) => path.slice(prefix.length));
+  const backup = backups
+    .filter((id) => backupIdPattern.test(id))
+    .sort()
+    .at(-1);
+  return backup === undefined ? undefined : { path: `${prefix}${backup}`, backup };
 }
 
-export async function noteSealedOrdinal(
+/** Keeps the index that an off-site was sealed with: one file with that of other off-sites, as long as they keep step. */
+export async function keepSealedIndex(
   host: Host,
   spool: Spool,
-  domain: string,
+  run: RunRef,
   offsite: string,
-  ordinal: number,
+  index: string,
 ): Promise<void> {
-  const path = await sealedNote(host, spool, domain, offsite);
-  const script = 'umask 077; mkdir -p -- "$(dirname "$1")" && cat > "$1.new" && mv -- "$1.new" "$1"';
-  await host.run(['sh', '-c', script, 'sh', path], { as: spool.media.as, stdin: `${String(ordinal)}\n` });
+  const prefix = await sealedIndexPrefix(host, spool, run.instance, offsite);
+  const script = `${keepFile} || exit 1
+for f in "$3"*; do [ "$f" = "$2" ] || rm -f -- "$f"; done
+rm -f -- "$4"`; // of version 0.2
+  const formerNote = `${await lastIndexPath(host, spool, run.instance)}.sealed-${offsite}`;
+  await host.run(['sh', '-c', script, 'sh', index, `${prefix}${run.backup}`, prefix, formerNote], {
+    as: spool.media.as,
+    timeoutMs: 600_000,
+  });
 }
+
+/** Shell: puts the file $1 at $2, whole or not at all, without a copy where it lies on the same disk. */
+export const keepFile = `umask 077; mkdir -p -- "$(dirname "$2")" || exit 1
+[ "$1" -ef "$2" ] || {
+  { ln -f -- "$1" "$2.new" 2> /dev/null || cp -- "$1" "$2.new"; } && mv -f -- "$2.new" "$2"
+}`;
 
 /** Remembers what a step found, on the host, for the manifest: Temporal sees none of it. */
 export async function writeFacts(host: Host, spool: Spool, name: string, facts: unknown): Promise<void> {

@@ -42,6 +42,17 @@ const part = z
       .optional()
       .describe("where the media's index lies"),
     root: z.string().optional().describe('the folder on the host that the part was read from'),
+    stored: z
+      .array(
+        z.object({
+          entry: z.string().min(1).describe("the entry's path inside the part"),
+          path: z.string().min(1).describe('its name on the off-site; .zst: zstd, .age: age, in this order'),
+          bytes,
+          sha256: sha256.describe('SHA-256 of what is stored'),
+        }),
+      )
+      .optional()
+      .describe('rclone, rsync: how the entries lie on the off-site'),
   })
   .describe('one part of the backup');
 
@@ -94,6 +105,21 @@ export const manifestSchema = z
           .record(z.string(), count)
           .describe("rows of every table, counted in the dump's own snapshot"),
         newestStatusAt: isoTime.nullable(),
+        delta: z
+          .object({
+            full: z
+              .string()
+              .regex(backupIdPattern)
+              .describe('the backup on the same off-site with the full dump'),
+            fullBytes: bytes,
+            fullSha256: sha256,
+            dumpBytes: bytes.describe('of the dump that the delta was made from'),
+            dumpSha256: sha256,
+          })
+          .optional()
+          .describe(
+            'the entry database.delta.zst is a delta (librsync, rdiff) against the full dump of another backup',
+          ),
       })
       .optional(),
     secrets: z
@@ -150,12 +176,25 @@ export const manifestSchema = z
         verifiedAt: isoTime,
         checked: z.object({ files: count, bytes }),
         bytesAdded: bytes,
+        changedMeanwhile: z
+          .array(z.string())
+          .optional()
+          .describe(
+            'media that users deleted or changed between the index and the copy: not on this off-site',
+          ),
+        copiedFrom: z.string().optional().describe('the off-site that this copy was made from'),
       })
       .describe('this very copy: where it lies and what of it was read back before it was sealed'),
     timings: z.array(
       z.object({ phase: z.string(), startedAt: isoTime, durationMs: z.number().nonnegative() }),
     ),
     warnings: z.array(z.string()),
+    signature: z
+      .object({
+        key: z.string().describe('names the public key: the first 16 hex digits of its SHA-256'),
+        ed25519: z.string().describe('base64, over everything but this field'),
+      })
+      .optional(),
   })
   .describe("Permafrost's manifest of a backup");
 

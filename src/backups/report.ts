@@ -89,7 +89,7 @@ export interface BackupProgress {
   services: ServicesState;
   offsites: {
     name: string;
-    state: 'waiting' | 'uploading' | 'verifying' | 'sealing' | 'sealed' | 'failed';
+    state: 'waiting' | 'uploading' | 'verifying' | 'verified' | 'sealing' | 'sealed' | 'failed';
     error?: string;
   }[];
   warnings: string[];

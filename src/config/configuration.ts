@@ -11,6 +11,8 @@ export interface Configuration {
   temporal: TemporalConfig;
   /** Absolute path of Permafrost's own folder on this machine. */
   state: string;
+  /** Public keys, besides this machine's own, whose signatures on manifests are trusted. Absolute paths. */
+  trustedKeys: string[];
 }
 
 export interface InstanceConfig {
@@ -32,6 +34,8 @@ export interface InstanceConfig {
     format: 'custom';
     jobs: number;
     lockWaitTimeoutMs: number;
+    /** How often a full dump is taken at least, with deltas against it on the nights between; null: every night. */
+    fullEveryMs: number | null;
     /** Where PostgreSQL itself answers, when the env file names a pooler. */
     host?: string;
     port?: number;
@@ -79,6 +83,8 @@ export type OffsiteConfig = ResticConfig | RcloneConfig | RsyncConfig;
 export interface ResticConfig {
   kind: 'restic';
   name: string;
+  /** Bytes a second at most, each way. */
+  bandwidth?: number;
   repository: string;
   passwordFile: string;
   identityFile?: string;
@@ -90,8 +96,12 @@ export interface ResticConfig {
 export interface RcloneConfig {
   kind: 'rclone';
   name: string;
+  /** Bytes a second at most, each way. */
+  bandwidth?: number;
   remote: string;
   configFile: string;
+  /** Opens `configFile`, when rclone has encrypted it. */
+  configPasswordFile?: string;
   /** false: the operator accepts that the remote does not encrypt. */
   encrypted: boolean;
 }
@@ -99,7 +109,12 @@ export interface RcloneConfig {
 export interface RsyncConfig {
   kind: 'rsync';
   name: string;
+  /** Bytes a second at most, each way. */
+  bandwidth?: number;
+  /** `user@host:/folder` */
   target: string;
+  /** Of SSH. */
+  port: number;
   identityFile: string;
   knownHosts: string;
   recipients: string[];

@@ -7,7 +7,7 @@ import type {
   OffsiteConfig,
   TemporalConfig,
 } from './configuration.js';
-import { printDuration, printFraction, printTimeOfDay } from './values.js';
+import { printDuration, printFraction, printSize, printTimeOfDay } from './values.js';
 
 /**
  * What `permafrost config show` prints: the configuration as YAML with every default filled in and every path absolute,
@@ -22,25 +22,29 @@ export function explainConfiguration(configuration: Configuration): string {
 
 /** The same as a value, for `--json`. */
 export function configurationInput(configuration: Configuration): Record<string, unknown> {
-  const { instances, offsites, temporal, state } = configuration;
+  const { instances, offsites, temporal, state, trustedKeys } = configuration;
   return {
     instances: mapValues(instances, instanceInput),
     offsites: mapValues(offsites, offsiteInput),
     ...(temporal.kind === 'profile' && temporal.profile === undefined
       ? {}
       : { temporal: temporalInput(temporal) }),
+    trustedKeys,
     state,
   };
 }
 
 function instanceInput(instance: InstanceConfig): Record<string, unknown> {
-  const { lockWaitTimeoutMs, ...database } = instance.database;
+  const { lockWaitTimeoutMs, fullEveryMs, ...database } = instance.database;
   const { services, ...mastodon } = instance.mastodon;
   const { backup, drill } = instance.schedule;
   return {
     host: hostInput(instance.host),
     mastodon: { ...mastodon, ...(services && { services: servicesInput(services) }) },
-    database: { ...database, lockWaitTimeout: printDuration(lockWaitTimeoutMs) },
+    database: {
+      ...{ ...database, lockWaitTimeout: printDuration(lockWaitTimeoutMs) },
+      delta: fullEveryMs === null ? 'off' : { fullEvery: printDuration(fullEveryMs) },
+    },
     quiesce: {
       mode: instance.quiesce.mode,
       budget: printDuration(instance.quiesce.budgetMs),
@@ -87,7 +91,12 @@ function scheduleInput(schedule: BackupSchedule): Record<string, unknown> {
 }
 
 function offsiteInput(offsite: OffsiteConfig): Record<string, unknown> {
-  return withoutUndefined({ ...offsite, name: undefined });
+  const { bandwidth } = offsite;
+  return withoutUndefined({
+    ...offsite,
+    name: undefined,
+    bandwidth: bandwidth === undefined ? undefined : printSize(bandwidth),
+  });
 }
 
 function temporalInput(temporal: TemporalConfig): unknown {

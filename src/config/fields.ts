@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isTimezone, nearest, parseDuration, parseFraction, parseTimeOfDay } from './values.js';
+import { isTimezone, nearest, parseDuration, parseFraction, parseSize, parseTimeOfDay } from './values.js';
 
 /**
  * The kinds of values that the configuration is made of. An issue's message says what was expected; `problems.ts` adds
@@ -64,6 +64,17 @@ export function duration(example: string, limits: { min?: string; max?: string }
     },
     `a duration such as ${example}${range === '' ? '' : ` (${range})`}`,
     { pattern: /^(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?$/ },
+  );
+}
+
+export function size(example: string) {
+  return text(
+    (input) => {
+      const bytes = parseSize(input);
+      return bytes === null || bytes < 1024 ? null : bytes;
+    },
+    `a size such as ${example} (at least 1K)`,
+    { pattern: /^\d+(\.\d+)?[KMGTP]?(i?B)?$/ },
   );
 }
 

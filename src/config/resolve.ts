@@ -1,5 +1,6 @@
 import { isAbsolute, resolve, dirname, join } from 'node:path';
 import type { HostSpec } from '../hosts/open.js';
+import { present } from '../present.js';
 import type {
   BackupSchedule,
   CommandService,
@@ -12,8 +13,6 @@ import type {
 import type { ConfigurationInput } from './schema.js';
 import type { InstanceInput } from './schema-instance.js';
 import type { OffsiteInput } from './schema-offsite.js';
-
-type Present<Value> = { [Key in keyof Value]: Exclude<Value[Key], undefined> };
 
 /** Makes the program's form of a checked configuration: defaults that depend on others, absolute paths. Pure. */
 export function resolveConfiguration(
@@ -32,6 +31,7 @@ export function resolveConfiguration(
     offsites: mapValues(input.offsites, (offsite, name) => resolveOffsite(offsite, name, here)),
     temporal: resolveTemporal(input.temporal, env, here),
     state,
+    trustedKeys: input.trustedKeys.map(here),
   };
 }
 
@@ -51,7 +51,7 @@ function resolveInstance(
 ): InstanceConfig {
   const onHost = (path: string) => (input.host === 'local' ? here(path) : path);
   const { root, envFile, media, redisDump, services, extraFiles, mediaCache, health } = input.mastodon;
-  const { lockWaitTimeout, format, jobs, host, port } = input.database;
+  const { lockWaitTimeout, format, jobs, host, port, delta } = input.database;
   return {
     domain,
     host: resolveHost(input.host, state, here),
@@ -67,7 +67,10 @@ function resolveInstance(
       mediaCache,
       extraFiles: extraFiles.map(onHost),
     },
-    database: { format, jobs, lockWaitTimeoutMs: lockWaitTimeout, ...present({ host, port }) },
+    database: {
+      ...{ format, jobs, lockWaitTimeoutMs: lockWaitTimeout, fullEveryMs: delta?.fullEvery ?? null },
+      ...present({ host, port }),
+    },
     quiesce: { mode: input.quiesce.mode, budgetMs: input.quiesce.budget, leaseMs: input.quiesce.lease },
     offsites: input.offsites ?? offsites,
     allow: input.allow,
@@ -118,7 +121,7 @@ function resolveSchedule(schedule: NonNullable<InstanceInput['schedule']['backup
 function resolveOffsite(input: OffsiteInput, name: string, here: Absolute): OffsiteConfig {
   switch (input.kind) {
     case 'restic': {
-      const { kind, repository, passwordFile, identityFile, knownHosts, environmentFile } = input;
+      const { kind, repository, passwordFile, identityFile, knownHosts, environmentFile, bandwidth } = input;
       const folder = !isAbsolute(repository) && !/^\w+:/.test(repository);
       return {
         kind,
@@ -126,14 +129,22 @@ function resolveOffsite(input: OffsiteInput, name: string, here: Absolute): Offs
         repository: folder ? here(repository) : repository,
         passwordFile: here(passwordFile),
         ...paths({ identityFile, knownHosts, environmentFile }, here),
+        ...present({ bandwidth }),
       };
     }
-    case 'rclone':
-      return { ...input, name, configFile: here(input.configFile) };
+    case 'rclone': {
+      const { configFile, configPasswordFile, bandwidth, ...rest } = input;
+      return {
+        ...{ ...rest, name, configFile: here(configFile) },
+        ...paths({ configPasswordFile }, here),
+        ...present({ bandwidth }),
+      };
+    }
     case 'rsync': {
-      const { identityFile, knownHosts, ageIdentityFile, ...rest } = input;
+      const { identityFile, knownHosts, ageIdentityFile, bandwidth, ...rest } = input;
       return {
         ...rest,
+        ...present({ bandwidth }),
         name,
         identityFile: here(identityFile),
         knownHosts: here(knownHosts),
@@ -181,15 +192,8 @@ function paths<Key extends string>(
   given: Record<Key, string | undefined>,
   here: Absolute,
 ): Partial<Record<Key, string>> {
-  return present(mapValues(given, (path) => (path === undefined ? undefined : here(path)))) as Partial<
-    Record<Key, string>
-  >;
-}
-
-function present<Value extends object>(given: Value): Partial<Present<Value>> {
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<
-    Present<Value>
-  >;
+  const paths = mapValues(given, (path) => (path === undefined ? undefined : here(path)));
+  return present(paths) as unknown as Partial<Record<Key, string>>;
 }
 
 function mapValues<Key extends string, From, To>(

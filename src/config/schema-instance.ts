@@ -93,6 +93,19 @@ const database = strict({
     description: 'Tables restored side by side; a dump is one stream, which the media index runs beside.',
   }),
   lockWaitTimeout: duration('10s', { min: '1s' }).prefault('10s'),
+  delta: z
+    .union(
+      [
+        z.literal('off').transform(() => null),
+        strict({ fullEvery: duration('7d', { min: '1d', max: '31d' }).prefault('7d') }),
+      ],
+      { error: 'expected off, or { fullEvery: 7d }' },
+    )
+    .prefault({})
+    .meta({
+      description:
+        'A full dump so often at least, and on the nights between what has changed since; off: a full dump every night.',
+    }),
   host: word('a host name or the folder of a socket')
     .optional()
     .meta({ description: 'Where PostgreSQL itself answers, when the env file names PgBouncer.' }),

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { file, flag, list, strict, text } from './fields.js';
+import { file, flag, list, port, size, strict, text } from './fields.js';
 
 /** A place, but not with a password in it: those belong in a file. */
 function place(pattern: RegExp, expected: string) {
@@ -16,6 +16,10 @@ function holdsPassword(place: string): boolean {
 const identityFile = file('a private key').meta({ description: 'Opens SSH.' });
 const knownHosts = file("the hosts' keys");
 
+const bandwidth = size('5M')
+  .optional()
+  .meta({ description: 'Bytes a second at most, each way. Default: no limit.' });
+
 const restic = strict({
   kind: z.literal('restic'),
   repository: place(/^[^\s-]\S*$/, 'a repository as restic writes it, such as sftp:user@host:/folder').meta({
@@ -27,15 +31,20 @@ const restic = strict({
   environmentFile: file('KEY=VALUE lines')
     .optional()
     .meta({ description: 'KEY=VALUE lines with the credentials of S3, B2 or a REST server.' }),
+  bandwidth,
 });
 
 const rclone = strict({
   kind: z.literal('rclone'),
   remote: place(/^[\w.+@-][\w.+@ -]*:.*$/, 'a remote as rclone writes it, such as cloudcrypt:mastodon'),
   configFile: file("rclone's configuration"),
+  configPasswordFile: file("the password of rclone's configuration")
+    .optional()
+    .meta({ description: 'Opens configFile, when rclone has encrypted it.' }),
   encrypted: flag()
     .default(true)
     .meta({ description: 'false: you accept that the remote does not encrypt.' }),
+  bandwidth,
 });
 
 const recipient = text(
@@ -46,6 +55,7 @@ const recipient = text(
 const rsync = strict({
   kind: z.literal('rsync'),
   target: place(/^[A-Za-z_][\w.-]*@[^\s:]+:\S+$/, 'user@host:/folder'),
+  port: port.default(22),
   identityFile,
   knownHosts,
   recipients: list(recipient, 'a list of public keys such as [age1…]')
@@ -55,6 +65,7 @@ const rsync = strict({
     .optional()
     .meta({ description: 'Opens the backups; needed only where they are opened (drill, restore).' }),
   encrypted: flag().default(true).meta({ description: 'false: you accept plain files on the other side.' }),
+  bandwidth,
 }).superRefine(({ recipients, encrypted }, context) => {
   if (recipients.length > 0 || !encrypted) return;
   const message = 'expected at least one public key of age (age1…), or encrypted: false';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { domain, file, flag, folder, offsiteName, port, strict, text, word } from './fields.js';
+import { domain, file, flag, folder, list, offsiteName, port, strict, text, word } from './fields.js';
 import { instance } from './schema-instance.js';
 import { offsite } from './schema-offsite.js';
 
@@ -71,6 +71,10 @@ export const configurationSchema = strict({
     .refine((all) => Object.keys(all).length > 0, { error: 'expected at least one off-site' })
     .meta({ description: 'Places outside the instance where backups are kept.' }),
   temporal: temporal.optional(),
+  trustedKeys: list(file('a public key'), 'a list of files with public keys').default([]).meta({
+    description:
+      "Public keys whose signatures on manifests are trusted, besides this machine's own (signing.pub in its state folder).",
+  }),
   state: folder.prefault('/var/lib/permafrost').meta({
     description: "Permafrost's own folder on this machine: embedded server, drill scratch, local records.",
   }),

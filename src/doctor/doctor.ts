@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { type Check, good, type Subject, warning } from '../backups/checks.js';
-import { lateness } from '../backups/lateness.js';
+import { DAY_MS, isLate } from '../backups/freshness.js';
 import type { LastSealed } from '../backups/report.js';
 import type { Configuration, InstanceConfig } from '../config/configuration.js';
 import { printDuration } from '../config/values.js';
@@ -71,8 +71,10 @@ async function lookThere(
       );
       return [...checks, ...(await Promise.all(fromHere)).flat()];
     }
+    const names = new Set(instances.flatMap((config) => config.offsites));
+    const offsites = [...names].map((name) => offsiteOf(configuration, name));
     const found = await Promise.all([
-      lookAtHost(host),
+      lookAtHost(host, offsites, { deltas: instances.some(({ database }) => database.fullEveryMs !== null) }),
       ...instances.map((config) => lookAt({ configuration, config, host, facts, here, examination })),
     ]);
     return [...checks, ...found.flat()];
@@ -100,7 +102,8 @@ async function lookAt({
   const about = { name: 'instance', subject: 'mastodon', host: host.name, instance: config.domain };
   const unread: string[] = [];
   const last = await lastSealed(configuration.state, config.domain, (text) => unread.push(text));
-  const look = { host, facts, config, last, thorough };
+  const offsitesOf = config.offsites.map((name) => offsiteOf(configuration, name));
+  const look = { host, facts, config, offsites: offsitesOf, last, thorough };
   let instance: Instance | null = null;
   const seen = await looking(
     about,
@@ -112,7 +115,7 @@ async function lookAt({
     thorough ? Infinity : instanceMs,
   );
   const offsites = await Promise.all(
-    config.offsites.map((name) => lookAtOffsiteOf(look, here, offsiteOf(configuration, name), instance)),
+    offsitesOf.map((offsite) => lookAtOffsiteOf(look, here, offsite, instance)),
   );
   const records = { ...about, name: 'records', subject: 'last backup', host: here.name };
   return [
@@ -137,10 +140,10 @@ function age(
   if (last === null && seen.length === 0) return [];
   const times = seen.flatMap((time) => (time === null ? [] : [time.getTime()]));
   const newest = last?.finishedAt ?? (times.length === 0 ? null : new Date(Math.max(...times)));
-  const found = lateness(schedule.backup, newest, now);
-  if (found === 'none') return [warning(about, 'There is no backup yet.', `permafrost backup ${domain}`)];
-  const ago = `${printDuration(Math.max(minuteMs, Math.round(found.ageMs / minuteMs) * minuteMs))} ago`;
-  if (!found.late) return [good(about, ago)];
+  if (newest === null) return [warning(about, 'There is no backup yet.', `permafrost backup ${domain}`)];
+  const ageMs = now.getTime() - new Date(newest).getTime();
+  const ago = `${printDuration(Math.max(minuteMs, Math.round(ageMs / minuteMs) * minuteMs))} ago`;
+  if (!isLate(ageMs, schedule.backup === undefined ? null : DAY_MS)) return [good(about, ago)];
   return [
     warning(
       about,

@@ -4,11 +4,13 @@ import { dirname } from 'node:path';
 import { bad, type Check, good, type Subject, warning } from '../backups/checks.js';
 import { sizeText } from '../backups/space.js';
 import type { Configuration, InstanceConfig, OffsiteConfig } from '../config/configuration.js';
+import { offsiteFiles } from '../config/offsite-files.js';
 import { Failure } from '../errors.js';
 import type { Host } from '../hosts/host.js';
 import { missingPrograms } from '../hosts/programs.js';
 import { freeBytes } from '../hosts/space.js';
 import { toolPath } from '../hosts/tools.js';
+import { reachedBySsh, toolsFor } from '../offsite/open.js';
 import { looking } from './looking.js';
 
 /** Histories, records and remembered manifests need little; a full disk stops the Temporal server. Bytes. */
@@ -48,16 +50,14 @@ async function ownTools(
   offsites: readonly OffsiteConfig[],
   here: Host,
 ): Promise<Check> {
-  const restic = toolPath('restic');
-  const tools = [`restic ${restic.version}`];
+  const wanted = [...new Set(offsites.flatMap(toolsFor))];
+  const tools = wanted.map((name) => `${name} ${toolPath(name).version}`);
   if (temporal.kind === 'embedded') tools.push(`Temporal CLI ${toolPath('temporal').version}`);
-  const bySsh = offsites.some(
-    (offsite) => offsite.kind === 'restic' && offsite.repository.startsWith('sftp:'),
-  );
-  if (bySsh && (await missingPrograms(here, ['ssh'])).length > 0)
+  const [bySsh] = offsites.filter(reachedBySsh);
+  if (bySsh !== undefined && (await missingPrograms(here, ['ssh'])).length > 0)
     return bad(
       about,
-      'restic reaches an off-site by SSH, and there is no ssh here.',
+      `${bySsh.kind} reaches an off-site by SSH, and there is no ssh here.`,
       'apt-get install openssh-client',
     );
   return good(about, tools.join(', '));
@@ -107,20 +107,9 @@ function secretsOf(
     named.push([`instances.${domain}.host.passphraseFile`, host.passphraseFile]);
   }
   for (const offsite of offsites) {
-    const key = (name: string) => `offsites.${offsite.name}.${name}`;
-    const files: Record<string, string | undefined> =
-      offsite.kind === 'restic'
-        ? {
-            passwordFile: offsite.passwordFile,
-            identityFile: offsite.identityFile,
-            environmentFile: offsite.environmentFile,
-          }
-        : offsite.kind === 'rclone'
-          ? { configFile: offsite.configFile }
-          : { identityFile: offsite.identityFile, ageIdentityFile: offsite.ageIdentityFile };
-    named.push(
-      ...Object.entries(files).map(([name, path]): [string, string | undefined] => [key(name), path]),
-    );
+    for (const { key, path, secret } of offsiteFiles(offsite)) {
+      if (secret) named.push([`offsites.${offsite.name}.${key}`, path]);
+    }
   }
   if (temporal.kind === 'address') {
     named.push(['temporal.apiKeyFile', temporal.apiKeyFile]);

@@ -1,10 +1,13 @@
 import { bad, type Check, good, type Subject, warning } from '../backups/checks.js';
+import type { OffsiteConfig } from '../config/configuration.js';
 import { printDuration } from '../config/values.js';
 import { Failure } from '../errors.js';
 import type { Host, HostFacts } from '../hosts/host.js';
+import { lackingForDeltas } from '../hosts/delta-tools.js';
 import { missingPrograms } from '../hosts/programs.js';
 import { findTool } from '../hosts/tools.js';
-import { looking, within, onHost } from './looking.js';
+import { reachedBySsh, toolsFor } from '../offsite/open.js';
+import { badly, looking, within, onHost } from './looking.js';
 
 /** A machine that does not answer within this is dead for the doctor. Milliseconds. */
 const answerMs = 12_000;
@@ -33,20 +36,35 @@ function describe({ user, root, sudo, systemd, arch }: HostFacts, local: boolean
   return `${local ? 'this machine' : 'reached; its key is known'}; ${how}; ${arch}${systemd ? ', systemd' : ', no systemd'}`;
 }
 
-/** What every run needs of the host, whatever instance it is for. */
-export async function lookAtHost(host: Host): Promise<Check[]> {
+/**
+ * What every run needs of the host, whatever instance it is for.
+ *
+ * @param offsites those that are filled from it.
+ * @param needs.deltas the database of one of its instances is sent as a delta on most nights.
+ */
+export async function lookAtHost(
+  host: Host,
+  offsites: readonly OffsiteConfig[],
+  needs: { deltas: boolean },
+): Promise<Check[]> {
   const about = (name: string): Subject => ({ name, subject: name, host: host.name });
   const found = await Promise.all([
-    looking(about('tools'), () => tools(about('tools'), host)),
+    looking(about('tools'), () => tools(about('tools'), host, offsites, needs)),
     looking(about('clock'), () => clock(about('clock'), host)),
   ]);
   return found.flat();
 }
 
-async function tools(about: Subject, host: Host): Promise<Check[]> {
-  const [missing, optional] = await Promise.all([
+async function tools(
+  about: Subject,
+  host: Host,
+  offsites: readonly OffsiteConfig[],
+  { deltas }: { deltas: boolean },
+): Promise<Check[]> {
+  const [missing, optional, lacking] = await Promise.all([
     missingPrograms(host),
     missingPrograms(host, ['redis-check-rdb']),
+    deltas ? lackingForDeltas(host) : undefined,
   ]);
   const findings: Check[] = [];
   if (missing.length > 0) {
@@ -59,10 +77,23 @@ async function tools(about: Subject, host: Host): Promise<Check[]> {
     const detail = 'There is no redis-check-rdb, so a copy of Redis is not checked before it is kept.';
     findings.push(warning(about, detail, `${onHost(host)}apt-get install redis-tools`));
   }
-  const restic = await findTool(host, 'restic');
-  if (findings.length > 0) return findings;
-  const coming = restic.there ? '' : ' (the first run brings it along)';
-  return [good(about, `restic ${restic.version}${coming}, perl and the rest`)];
+  if (lacking !== undefined) {
+    findings.push(warning(about, `The database is dumped whole every night: ${lacking.what}.`, lacking.next));
+  }
+  if (offsites.some(reachedBySsh) && (await missingPrograms(host, ['ssh'])).length > 0) {
+    const detail = `There is no ssh on ${host.name}, by which an off-site is reached from there.`;
+    findings.push(bad(about, detail, `${onHost(host)}apt-get install openssh-client`));
+  }
+  const said: string[] = [];
+  for (const name of new Set(offsites.flatMap(toolsFor))) {
+    try {
+      const tool = await findTool(host, name);
+      said.push(`${name} ${tool.version}${tool.there ? '' : ' (the first run brings it along)'}`);
+    } catch (error) {
+      findings.push(badly(about, error));
+    }
+  }
+  return findings.length > 0 ? findings : [good(about, `${said.join(', ')}, perl and the rest`)];
 }
 
 async function clock(about: Subject, host: Host): Promise<Check> {

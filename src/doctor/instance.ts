@@ -2,7 +2,7 @@ import { bad, type Check, good, type Subject, warning } from '../backups/checks.
 import { partNames } from '../backups/parts.js';
 import type { LastSealed } from '../backups/report.js';
 import { sizeText, spoolNeed } from '../backups/space.js';
-import type { InstanceConfig } from '../config/configuration.js';
+import type { InstanceConfig, OffsiteConfig } from '../config/configuration.js';
 import { Failure } from '../errors.js';
 import type { Host, HostFacts } from '../hosts/host.js';
 import { leaseState } from '../hosts/lease.js';
@@ -21,6 +21,8 @@ export interface Look {
   readonly host: Host;
   readonly facts: HostFacts;
   readonly config: InstanceConfig;
+  /** Its off-sites. */
+  readonly offsites: readonly OffsiteConfig[];
   /** What this machine remembers of the last sealed run. */
   readonly last: LastSealed | null;
   /** Look through large tables as well, however long that takes. */
@@ -141,12 +143,13 @@ function redis(about: Subject, { redis: { version, host, port, local, aof, dump 
   return good(about, `Redis ${version} at ${place}${local ? `, ${kept}` : ', on another machine'}`);
 }
 
-async function space({ host, last }: Look, about: Subject, instance: Instance): Promise<Check> {
+async function space({ host, last, offsites }: Look, about: Subject, instance: Instance): Promise<Check> {
   const parts = partNames.filter((part) => part !== 'media' || instance.media !== null);
   const [free, sizes] = await Promise.all([freeBytes(host), sourceSizes(host, instance, parts)]);
   const { database, secrets, redis: cache } = last?.parts ?? {};
   const before = [database, secrets, cache].reduce((sum, part) => sum + (part?.bytes ?? 0), 0);
-  const need = Math.max(spoolNeed(sizes), before * 1.1);
+  const trees = offsites.filter(({ kind }) => kind !== 'restic').length;
+  const need = Math.max(spoolNeed(sizes, trees), before * 1.1);
   const { folder } = await host.facts();
   const detail = `${sizeText(free)} free in ${folder}; a run needs about ${sizeText(need)}`;
   const fix =

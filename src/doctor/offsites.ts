@@ -5,10 +5,11 @@ import type { InstanceConfig, OffsiteConfig, ResticConfig } from '../config/conf
 import { Failure } from '../errors.js';
 import type { Host } from '../hosts/host.js';
 import { freeBytes, sharingDisk } from '../hosts/space.js';
-import { findTool, toolPath } from '../hosts/tools.js';
+import { findTool, type ToolName } from '../hosts/tools.js';
 import type { Instance } from '../mastodon/inspect.js';
 import { lookAtOffsite } from '../offsite/look.js';
 import type { Offsite } from '../offsite/offsite.js';
+import { toolsFor } from '../offsite/open.js';
 import { badly, looking, onHost } from './looking.js';
 import type { Look } from './instance.js';
 
@@ -64,18 +65,21 @@ export async function lookFromHere(
 /** From the instance's host: there, opened by our password, and taking what is written. */
 async function fill(look: Look, about: Subject, offsite: OffsiteConfig): Promise<SeenOffsite> {
   const { host, config, last } = look;
-  const tool = await findTool(host, 'restic');
-  const at = tool.there
-    ? { host, program: tool.path, instance: config.host.kind === 'local' ? null : config.domain }
-    : undefined;
-  if (at === undefined) return { checks: [await unbrought(look, about, offsite)], newest: undefined };
+  const tools = await Promise.all(toolsFor(offsite).map((name) => findTool(host, name)));
+  const at = {
+    host,
+    tool: async (name: ToolName) => (await findTool(host, name)).path,
+    instance: config.host.kind === 'local' ? null : config.domain,
+  };
+  if (tools.some((tool) => !tool.there))
+    return { checks: [await unbrought(look, about, offsite)], newest: undefined };
   try {
     return await lookAtOffsite(at, offsite, config.domain, async (open) => {
       await open.check();
       const writes = await proveWriting(open, host, offsite);
-      const opens = `opens with its password${host.name === 'local' ? '' : ` from ${host.name}`}`;
+      const opens = `opens with its ${offsite.kind === 'restic' ? 'password' : 'keys'}${host.name === 'local' ? '' : ` from ${host.name}`}`;
       const proof =
-        writes === 'proven' ? '; a lock was written there and removed' : '; writing was not tried';
+        writes === 'proven' ? '; something was written there and removed' : '; writing was not tried';
       // What this machine remembers of its runs spares asking: an off-site with many backups takes a while to list them.
       return {
         checks: [good(about, opens + proof)],
@@ -93,17 +97,17 @@ async function fill(look: Look, about: Subject, offsite: OffsiteConfig): Promise
 function notMade(about: Subject, name: string): Check {
   return warning(
     { ...about, name: 'offsite-missing' },
-    'There is no repository yet.',
+    'Nothing was set up there yet.',
     `permafrost offsite init ${name}`,
   );
 }
 
-/** restic is not on the host yet: the first run, or `offsite init`, brings it. */
+/** The tool is not on the host yet: the first run, or `offsite init`, brings it. */
 async function unbrought({ host }: Look, about: Subject, offsite: OffsiteConfig): Promise<Check> {
   if (!isFolder(offsite))
     return good(
       about,
-      `restic is brought to ${host.name} by the first run; from there nothing was tried yet`,
+      `${offsite.kind} is brought to ${host.name} by the first run; from there nothing was tried yet`,
     );
   const { exitCode } = await host.run(['test', '-e', `${offsite.repository}/config`], { okCodes: [0, 1] });
   if (exitCode !== 0) return notMade(about, offsite.name);
@@ -225,11 +229,9 @@ async function readHere(
   config: InstanceConfig,
   offsite: OffsiteConfig,
 ): Promise<Check> {
-  const { path: program } = toolPath('restic');
+  const tool = async (name: ToolName) => (await findTool(here, name)).path;
   try {
-    await lookAtOffsite({ host: here, program, instance: null }, offsite, config.domain, (open) =>
-      open.check(),
-    );
+    await lookAtOffsite({ host: here, tool, instance: null }, offsite, config.domain, (open) => open.check());
     return good(about, 'opens from here, where it is read back');
   } catch (error) {
     if (error instanceof Failure && error.type === 'NotFound') return notMade(about, offsite.name);

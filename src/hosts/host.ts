@@ -94,7 +94,8 @@ export interface RunResult {
 
 export interface StreamOptions {
   as?: Identity;
-  stdin?: string | Buffer;
+  /** A stream that breaks off ends the input early, or the command: whoever needs all of it has to compare. */
+  stdin?: string | Buffer | Readable;
   env?: Readonly<Record<string, string>>;
   cwd?: string;
   signal?: AbortSignal;

@@ -1,10 +1,11 @@
 import { resolve } from 'node:path';
+import { PassThrough, pipeline, Readable } from 'node:stream';
 import { execa } from 'execa';
 import { Failure } from '../errors.js';
 import type { Host } from './host.js';
 import { checkArgv } from './quote.js';
 import { ShellHost } from './shell-host.js';
-import { exitCodeFrom, type Running, type StartOptions, type Transport } from './transport.js';
+import { exitCodeFrom, feed, type Running, type StartOptions, type Transport } from './transport.js';
 
 /**
  * This machine.
@@ -33,7 +34,7 @@ class LocalTransport implements Transport {
     // In a session of its own, and not ended with us: a short command carries its own time limit, and is better
     // finished than cut.
     const child = execa(program, words, {
-      ...(options.stdin === undefined ? { stdin: 'ignore' as const } : { input: options.stdin }),
+      ...inputOf(options.stdin),
       stdout: 'pipe',
       stderr: 'pipe',
       env: childEnvironment(process.env),
@@ -45,7 +46,11 @@ class LocalTransport implements Transport {
       detached: true,
       cleanup: false,
     });
-    const { stdout, stderr } = child;
+    const { stderr } = child;
+    // execa reads on by itself what nobody listens to at once: here it waits for whoever comes.
+    const stdout = new PassThrough({ highWaterMark: 1024 * 1024 });
+    pipeline(child.stdout, stdout, () => undefined);
+    if (options.stdin instanceof Readable && child.stdin) feed(options.stdin, child.stdin);
     const exited = new Promise<number>((done, fail) => {
       child.once('exit', (code, signal) => done(exitCodeFrom(code, signal)));
       void child.then((result) => {
@@ -71,6 +76,11 @@ class LocalTransport implements Transport {
   }
 
   async close(): Promise<void> {}
+}
+
+function inputOf(stdin: StartOptions['stdin']) {
+  if (stdin === undefined) return { stdin: 'ignore' as const };
+  return stdin instanceof Readable ? { stdin: 'pipe' as const } : { input: stdin };
 }
 
 /**

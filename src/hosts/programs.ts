@@ -18,8 +18,8 @@ export async function missingPrograms(
 }
 
 /** @throws Failure `ToolMissing` naming those that are not there. */
-export async function requirePrograms(host: Host): Promise<void> {
-  const missing = await missingPrograms(host);
+export async function requirePrograms(host: Host, programs: readonly string[] = runPrograms): Promise<void> {
+  const missing = await missingPrograms(host, programs);
   if (missing.length === 0) return;
   throw new Failure('ToolMissing', `There is no ${missing.join(', ')} on ${host.name}.`, {
     host: host.name,

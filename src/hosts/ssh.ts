@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { PassThrough } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client, ClientChannel } from 'ssh2';
 import { Failure } from '../errors.js';
@@ -9,7 +9,7 @@ import type { Host } from './host.js';
 import { shellLine } from './quote.js';
 import { ShellHost } from './shell-host.js';
 import { connect, type SshAddress } from './ssh-connection.js';
-import { exitCodeFrom, type Running, type StartOptions, type Transport } from './transport.js';
+import { exitCodeFrom, feed, type Running, type StartOptions, type Transport } from './transport.js';
 
 export interface SshSpec {
   readonly user: string;
@@ -82,7 +82,8 @@ class SshTransport implements Transport {
       });
       // A server may close a channel while we write to it; that it ended is told by its exit.
       channel.on('error', () => undefined);
-      channel.end(options.stdin);
+      if (options.stdin instanceof Readable) feed(options.stdin, channel);
+      else channel.end(options.stdin);
       return new SshCommand(this.name, client, channel, () => this.start(['true'], { urgent: true }));
     } catch (error) {
       release();

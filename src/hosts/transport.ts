@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import { pipeline, type Readable, type Writable } from 'node:stream';
 
 /** How a host starts processes as its login user: the one thing in which the local and the SSH host differ. */
 export interface Transport {
@@ -22,8 +22,16 @@ export interface Transport {
 }
 
 export interface StartOptions {
-  stdin?: string | Buffer | undefined;
+  stdin?: string | Buffer | Readable | undefined;
   urgent?: boolean;
+}
+
+/**
+ * Feeds a process from a stream. When the process does not want more, the stream is ended; when the stream breaks off,
+ * the process's input ends.
+ */
+export function feed(source: Readable, stdin: Writable): void {
+  pipeline(source, stdin, () => undefined); // how it went is told by the process's exit and by the source
 }
 
 /** A process that was started. Its output must be read, or it stands still. */

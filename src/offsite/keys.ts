@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { OffsiteConfig } from '../config/configuration.js';
+import { offsiteFiles } from '../config/offsite-files.js';
 import { Failure } from '../errors.js';
 import type { Host, Identity } from '../hosts/host.js';
 
@@ -9,19 +10,34 @@ import type { Host, Identity } from '../hosts/host.js';
  * private folder in memory (`/dev/shm`), which a power cut empties by itself.
  */
 
-/** The key files of an off-site, read on this machine: `<offsite>.<file>` and its content. */
-export async function keyFiles(offsite: OffsiteConfig): Promise<Map<string, Buffer>> {
+/** What the files of the configuration are called where they are handed over, after the off-site's name and a dot. */
+const handedOverAs: Readonly<Record<string, string>> = {
+  passwordFile: 'password',
+  identityFile: 'identity',
+  knownHosts: 'known-hosts',
+  environmentFile: 'environment',
+  configFile: 'rclone-conf',
+  configPasswordFile: 'rclone-password',
+  ageIdentityFile: 'age-identity',
+};
+
+/**
+ * The key files of an off-site, read on this machine: `<offsite>.<file>` and its content.
+ *
+ * @param whose `reader`: also what opens the backups. A filler never gets that: the instance cannot read its own old
+ *   backups.
+ */
+export async function keyFiles(
+  offsite: OffsiteConfig,
+  whose: 'filler' | 'reader' = 'filler',
+): Promise<Map<string, Buffer>> {
   const files = new Map<string, Buffer>();
-  if (offsite.kind !== 'restic') return files;
-  files.set(`${offsite.name}.repository`, Buffer.from(`${offsite.repository}\n`));
-  const named = {
-    password: offsite.passwordFile,
-    identity: offsite.identityFile,
-    'known-hosts': offsite.knownHosts,
-    environment: offsite.environmentFile,
-  };
-  for (const [name, path] of Object.entries(named)) {
-    if (path !== undefined) files.set(`${offsite.name}.${name}`, await readKey(offsite.name, path));
+  if (offsite.kind === 'restic') {
+    files.set(`${offsite.name}.repository`, Buffer.from(`${offsite.repository}\n`));
+  }
+  for (const { key, path, opens } of offsiteFiles(offsite)) {
+    if (opens && whose === 'filler') continue;
+    files.set(`${offsite.name}.${handedOverAs[key] ?? key}`, await readKey(offsite.name, path));
   }
   return files;
 }

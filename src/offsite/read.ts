@@ -1,7 +1,7 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BackupId } from '../backups/id.js';
-import { type Manifest, readManifest } from '../backups/manifest.js';
+import type { Manifest } from '../backups/manifest.js';
 import type { PartName } from '../backups/parts.js';
 import { retainParts } from '../backups/retention.js';
 import type { Configuration, InstanceConfig, OffsiteConfig } from '../config/configuration.js';
@@ -11,8 +11,11 @@ import { localHost } from '../hosts/local.js';
 import { openHost } from '../hosts/open.js';
 import { provideTool } from '../hosts/tools.js';
 import { keyFiles, withKeys } from './keys.js';
-import type { Offsite, StoredBackup } from './offsite.js';
-import { resticOffsite } from './restic.js';
+import { type JudgedManifest, readJudgedManifest } from './manifest-check.js';
+import type { Offsite, StoredBackup, StoredBackups } from './offsite.js';
+import { openOffsite } from './open.js';
+import { timezoneOf } from './prune-plan.js';
+import { trustedKeys } from './trusted-keys.js';
 
 /** What off-sites hold, read from the off-sites themselves: works from any machine that has the configuration. */
 
@@ -33,38 +36,57 @@ export interface ShownBackup {
   offsites: { name: string; verifiedAt: string }[];
 }
 
-interface FoundCopy {
+export interface FoundCopy {
   offsite: string;
+  stored: StoredBackup;
   manifest: Manifest;
+}
+
+/** What all off-sites of an instance hold, as far as they could be read. */
+export interface Found {
+  /** As the configuration names the off-sites, and the newest first. */
+  copies: FoundCopy[];
+  problems: { offsite: string; failure: Failure }[];
+  /** What each off-site that could be read has listed. */
+  lists: Map<string, StoredBackups>;
 }
 
 /**
  * Opens an off-site for reading, at the machine that needs the bytes: this one; but a repository that is a folder is
  * read on the host that sees it.
+ *
+ * @param purpose what may go on beside others on the same off-site: each has folders of its own.
  */
 export async function withOffsite<T>(
   configuration: Configuration,
   instance: InstanceConfig,
   offsite: OffsiteConfig,
   use: (offsite: Offsite, reader: { host: Host; scratch: string }) => Promise<T>,
+  purpose = 'night',
 ): Promise<T> {
-  if (offsite.kind !== 'restic') throw notYet(offsite);
-  const onHost = offsite.repository.startsWith('/') && instance.host.kind === 'ssh';
+  const onHost = isOnHost(offsite) && instance.host.kind === 'ssh';
   const host = onHost ? openHost(instance.host) : localHost({ folder: join(configuration.state, 'host') });
   try {
     const { folder } = await host.facts();
-    const program = await provideTool(host, 'restic');
-    return await withKeys(host, onHost ? instance.domain : null, await keyFiles(offsite), (keys) =>
+    // A folder on the instance's host is opened there, where the keys that open backups have no place.
+    const keys = await keyFiles(offsite, onHost ? 'filler' : 'reader');
+    const work = `${folder}/scratch/${instance.domain}-${offsite.name}-${purpose}`;
+    // restic takes what it has in its cache for what is in the repository: who reads back must not share that of who has
+    // filled it, and who verifies has to begin without.
+    const cache = purpose === 'verify' ? `${work}-cache` : `${folder}/cache/reading-${offsite.kind}`;
+    if (purpose === 'verify') await host.run(['rm', '-rf', '--', cache]);
+    return await withKeys(host, onHost ? instance.domain : null, keys, (keysFolder) =>
       use(
-        resticOffsite(
+        openOffsite(
           offsite,
-          { host, as: 'login', keys, program, cache: `${folder}/cache/restic` },
+          {
+            ...{ host, as: 'login' as const, keys: keysFolder, tool: (name) => provideTool(host, name) },
+            ...{ cache, work: `${work}-work` },
+          },
           instance.domain,
+          { opens: !onHost },
         ),
-        {
-          host,
-          scratch: `${folder}/scratch/${instance.domain}-${offsite.name}`,
-        },
+        { host, scratch: work },
       ),
     );
   } finally {
@@ -72,51 +94,56 @@ export async function withOffsite<T>(
   }
 }
 
-export function notYet(offsite: OffsiteConfig): Failure {
-  return new Failure(
-    'ConfigInvalid',
-    `off-site ${offsite.name}: the kind '${offsite.kind}' is not supported yet`,
-    {
-      next: 'use an off-site of the kind restic',
-    },
-  );
+/** A folder that only the instance's host sees. */
+function isOnHost(offsite: OffsiteConfig): boolean {
+  return offsite.kind === 'restic' && offsite.repository.startsWith('/');
 }
 
-/** All sealed backups of an instance, newest first, and the off-sites that could not be read. */
+/**
+ * All sealed backups of an instance, newest first, and the off-sites that could not be read.
+ *
+ * @throws Failure when none could be read.
+ */
 export async function listBackups(
   configuration: Configuration,
   domain: string,
-): Promise<{ backups: ListedBackup[]; problems: { offsite: string; failure: Failure }[] }> {
-  const { copies, problems } = await findCopies(configuration, domain);
-  const instance = instanceOf(configuration, domain);
-  const byBackup = groupBy(copies, (copy) => copy.manifest.backup);
-  const held = copies.map(({ manifest }) => ({
-    backup: manifest.backup,
-    parts: manifest.parts.map(({ name }) => name),
-  }));
-  const decisions = retainParts(held, instance.retention, instance.schedule.backup?.timezone);
-  const backups = decisions.flatMap(({ backup, reasons }) => {
-    const found = byBackup.get(backup) ?? [];
-    const first = found[0]?.manifest;
-    if (first === undefined) return [];
-    return [
-      {
-        backup,
-        instance: domain,
-        createdAt: first.moment?.at ?? first.startedAt,
-        parts: first.parts.map((part) => part.name),
-        bytes: first.parts.reduce((sum, part) => sum + part.bytes, 0),
-        offsites: found.map((copy) => copy.offsite),
-        verifiedAt:
-          found
-            .map((copy) => copy.manifest.copy.verifiedAt)
-            .sort()
-            .at(-1) ?? first.sealedAt,
-        keep: reasons,
-      },
-    ];
-  });
-  return { backups, problems };
+): Promise<{ backups: ListedBackup[]; problems: Found['problems'] }> {
+  const found = await findCopies(configuration, domain);
+  return { backups: listed(instanceOf(configuration, domain), found, new Date()), problems: found.problems };
+}
+
+/** The backups of what was found, newest first, each with what keeps it on any off-site. */
+export function listed(instance: InstanceConfig, { copies, lists }: Found, now: Date): ListedBackup[] {
+  const keep = new Map<BackupId, Set<string>>();
+  for (const { sealed } of lists.values()) {
+    for (const { backup, reasons } of retainParts(sealed, instance.retention, timezoneOf(instance), { now }))
+      keep.set(backup, new Set([...(keep.get(backup) ?? []), ...reasons]));
+  }
+  const byBackup = groupBy(copies, (copy) => copy.stored.backup);
+  return [...byBackup.keys()]
+    .sort()
+    .reverse()
+    .flatMap((backup) => {
+      const found = byBackup.get(backup) ?? [];
+      const first = found[0]?.manifest;
+      if (first === undefined) return [];
+      return [
+        {
+          backup,
+          instance: instance.domain,
+          createdAt: first.moment?.at ?? first.startedAt,
+          parts: first.parts.map((part) => part.name),
+          bytes: first.parts.reduce((sum, part) => sum + part.bytes, 0),
+          offsites: found.map((copy) => copy.offsite),
+          verifiedAt:
+            found
+              .map((copy) => copy.manifest.copy.verifiedAt)
+              .sort()
+              .at(-1) ?? first.sealedAt,
+          keep: [...(keep.get(backup) ?? [])],
+        },
+      ];
+    });
 }
 
 /**
@@ -130,22 +157,13 @@ export async function showBackup(
   wanted: string,
 ): Promise<ShownBackup> {
   const { copies, problems } = await findCopies(configuration, domain);
-  const ids = [...new Set(copies.map((copy) => copy.manifest.backup))].sort().reverse();
-  const matching = wanted === 'latest' ? ids.slice(0, 1) : ids.filter((id) => id.startsWith(wanted));
-  const [backup, ...others] = matching;
-  if (backup === undefined || others.length > 0) {
-    const unread = problems.map((problem) => problem.offsite);
-    throw new Failure(
-      'NotFound',
-      others.length > 0
-        ? `'${wanted}' could be any of ${matching.slice(0, 5).join(', ')}`
-        : `there is no sealed backup ${wanted} of ${domain}${unread.length > 0 ? ` (not looked at: ${unread.join(', ')})` : ''}`,
-      {
-        next: `${ids.length === 0 ? '' : `the newest: ${ids.slice(0, 3).join(', ')}; `}permafrost list ${domain} shows them all`,
-      },
-    );
-  }
-  const found = copies.filter((copy) => copy.manifest.backup === backup);
+  const unread = problems.map((problem) => problem.offsite);
+  const backup = chooseBackup(
+    copies.map((copy) => copy.stored.backup),
+    wanted,
+    { domain, unread },
+  );
+  const found = copies.filter((copy) => copy.stored.backup === backup);
   const first = found[0];
   if (first === undefined) throw new Failure('NotFound', `there is no sealed backup ${wanted}`);
   return {
@@ -154,62 +172,95 @@ export async function showBackup(
   };
 }
 
-async function findCopies(
-  configuration: Configuration,
-  domain: string,
-): Promise<{ copies: FoundCopy[]; problems: { offsite: string; failure: Failure }[] }> {
+/**
+ * The backup that is meant: an id, a unique prefix of one, or `latest`.
+ *
+ * @param sealed those that there are, in any order.
+ * @param unread off-sites that could not be looked at.
+ * @throws Failure `NotFound`, also for a prefix that several backups share.
+ */
+export function chooseBackup(
+  sealed: readonly BackupId[],
+  wanted: string,
+  { domain, unread }: { domain: string; unread: readonly string[] },
+): BackupId {
+  const ids = [...new Set(sealed)].sort().reverse();
+  const matching = wanted === 'latest' ? ids.slice(0, 1) : ids.filter((id) => id.startsWith(wanted));
+  const [backup, ...others] = matching;
+  if (backup !== undefined && others.length === 0) return backup;
+  throw new Failure(
+    'NotFound',
+    others.length > 0
+      ? `'${wanted}' could be any of ${matching.slice(0, 5).join(', ')}`
+      : `there is no sealed backup ${wanted} of ${domain}${unread.length > 0 ? ` (not looked at: ${unread.join(', ')})` : ''}`,
+    {
+      next: `${ids.length === 0 ? '' : `the newest: ${ids.slice(0, 3).join(', ')}; `}permafrost list ${domain} shows them all`,
+    },
+  );
+}
+
+/** @throws Failure when no off-site could be read. */
+async function findCopies(configuration: Configuration, domain: string): Promise<Found> {
+  const found = await readOffsites(configuration, domain);
+  const unread = new Set(found.problems.map(({ offsite }) => offsite));
+  if (found.copies.length === 0 && unread.size === instanceOf(configuration, domain).offsites.length)
+    throw found.problems[0]?.failure ?? new Failure('Unexpected', 'no off-site could be read');
+  return found;
+}
+
+/** Reads all off-sites of an instance, side by side; who does not answer is a problem, never a failure. */
+export async function readOffsites(configuration: Configuration, domain: string): Promise<Found> {
   const instance = instanceOf(configuration, domain);
-  const copies: FoundCopy[] = [];
-  const problems: { offsite: string; failure: Failure }[] = [];
+  const found: Found = { copies: [], problems: [], lists: new Map() };
   await Promise.all(
     instance.offsites.map(async (name) => {
       try {
         const config = offsiteOf(configuration, name);
-        const found = await withOffsite(configuration, instance, config, (offsite) =>
-          readCopies(configuration, offsite),
+        const there = await withOffsite(configuration, instance, config, (offsite) =>
+          readCopies(configuration, domain, offsite),
         );
-        copies.push(...found.copies);
-        problems.push(...found.problems.map((failure) => ({ offsite: name, failure })));
+        found.lists.set(name, there.list);
+        found.copies.push(...there.copies);
+        found.problems.push(...there.problems.map((failure) => ({ offsite: name, failure })));
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
-        problems.push({ offsite: name, failure: error });
+        found.problems.push({ offsite: name, failure: error });
       }
     }),
   );
-  if (
-    copies.length === 0 &&
-    new Set(problems.map(({ offsite }) => offsite)).size === instance.offsites.length
-  ) {
-    throw problems[0]?.failure ?? new Failure('Unexpected', 'no off-site could be read');
-  }
   // As the configuration names them, not as they happened to answer.
-  copies.sort(
+  found.copies.sort(
     (one, other) => instance.offsites.indexOf(one.offsite) - instance.offsites.indexOf(other.offsite),
   );
-  return { copies, problems };
+  return found;
 }
 
 /** Every backup on its own: a manifest that is broken, or of a newer Permafrost, hides no other backup. */
 async function readCopies(
   configuration: Configuration,
+  instance: string,
   offsite: Offsite,
-): Promise<{ copies: FoundCopy[]; problems: Failure[] }> {
-  const { sealed } = await offsite.list();
+): Promise<{ list: StoredBackups; copies: FoundCopy[]; problems: Failure[] }> {
+  const list = await offsite.list();
+  const trusted = await trustedKeys(configuration);
   const copies: FoundCopy[] = [];
   const problems: Failure[] = [];
-  for (const one of sealed) {
-    const text = await rememberedManifest(configuration, offsite, one);
-    try {
-      copies.push({
-        offsite: offsite.name,
-        manifest: readManifest(text, `of ${one.backup} on ${offsite.name}`),
-      });
-    } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      problems.push(error);
-    }
+  for (const stored of list.sealed) {
+    const text = () => rememberedManifest(configuration, offsite, stored);
+    const judged = await readJudgedManifest(offsite, stored, { instance, trusted }, text);
+    const [problem] = judged.problems;
+    if (judged.manifest !== undefined && problem === undefined)
+      copies.push({ offsite: offsite.name, stored, manifest: judged.manifest });
+    else problems.push(notOurs(offsite, stored, judged));
   }
-  return { copies, problems };
+  return { list, copies, problems };
+}
+
+/** A manifest that cannot be read, or is not the one that was sealed there. */
+function notOurs({ name }: Offsite, { backup }: StoredBackup, { problems, next }: JudgedManifest): Failure {
+  return new Failure('NotRestorable', `the manifest of ${backup} on ${name} ${problems.join('; it ')}`, {
+    next,
+  });
 }
 
 /** Manifests do not change under their key, so each is fetched once and then remembered in the state folder. */

@@ -1,8 +1,8 @@
 import type { ResticConfig } from '../config/configuration.js';
 import { Failure } from '../errors.js';
-import { anyExitCode } from '../hosts/host.js';
+import { anyExitCode, type HostStream } from '../hosts/host.js';
 import type { OffsitePlace } from './offsite.js';
-import { isDamage, messageOf } from './restic-output.js';
+import { isDamage, lastWordOf, messageOf } from './restic-output.js';
 
 /** restic as it is called for one repository at one place: with its keys in files, and its exit codes understood. */
 export function resticCommand(config: ResticConfig, place: OffsitePlace) {
@@ -16,12 +16,13 @@ export function resticCommand(config: ResticConfig, place: OffsitePlace) {
   };
 
   /** The argv of a restic command; credentials for object storage come from a file of KEY=VALUE lines. */
-  function argv(...words: readonly string[]): string[] {
+  async function argv(...words: readonly string[]): Promise<string[]> {
     const sftp =
       config.identityFile === undefined && config.knownHosts === undefined
         ? []
         : ['-o', `sftp.args=${sshArguments()}`];
-    const command = [place.program, ...sftp, '--json', '--retry-lock', '5m', ...words];
+    const limit = config.bandwidth === undefined ? [] : limits(config.bandwidth);
+    const command = [await place.tool('restic'), ...sftp, ...limit, '--json', '--retry-lock', '5m', ...words];
     return config.environmentFile === undefined
       ? command
       : ['sh', '-c', 'set -a; . "$1"; shift; exec "$@"', 'sh', key('environment'), ...command];
@@ -35,20 +36,33 @@ export function resticCommand(config: ResticConfig, place: OffsitePlace) {
     ].join(' ');
   }
 
+  /** restic counts in KiB a second, in whole numbers; 0 would be no limit. */
+  function limits(bytesPerSecond: number): string[] {
+    const limit = String(Math.max(1, Math.floor(bytesPerSecond / 1024)));
+    return ['--limit-upload', limit, '--limit-download', limit];
+  }
+
   const short = { as: place.as, env, okCodes: anyExitCode, cwd: '/' };
 
+  /** @param options.reads what it reads of a backup may be damaged: that is told apart from a place that does not answer. */
   async function run(
     words: readonly string[],
-    options: { stdin?: string; timeoutMs?: number } = {},
+    { reads = false, ...options }: { stdin?: string; timeoutMs?: number; reads?: boolean } = {},
   ): Promise<string> {
-    const result = await host.run(argv(...words), {
+    const result = await host.run(await argv(...words), {
       ...short,
       timeoutMs: 600_000,
       maxOutputBytes: 64 << 20,
       ...options,
     });
-    if (result.exitCode !== 0) throw failureOf(result.exitCode, result.stderr, result.stdout);
-    return result.stdout;
+    if (result.exitCode === 0) return result.stdout;
+    if (reads) throw readFailureOf(result.exitCode, result.stderr);
+    throw failureOf(result.exitCode, result.stderr, result.stdout);
+  }
+
+  /** A restic whose output is too much to hold. */
+  async function stream(...words: readonly string[]): Promise<HostStream> {
+    return host.stream(await argv(...words), { as: place.as, env, cwd: '/' });
   }
 
   function failureOf(exitCode: number, stderr: string, stdout = ''): Failure {
@@ -97,11 +111,11 @@ export function resticCommand(config: ResticConfig, place: OffsitePlace) {
   /** A failure to read: what restic finds broken is the copy's own fault; anything else may be better the next time. */
   function readFailureOf(exitCode: number, stderr: string): Failure {
     if (!isDamage(stderr)) return failureOf(exitCode, stderr);
-    return new Failure('VerifyFailed', `off-site ${config.name}: ${messageOf(stderr).slice(-1500)}`, {
+    return new Failure('VerifyFailed', `off-site ${config.name}: ${lastWordOf(stderr).slice(-1500)}`, {
       host: host.name,
       next: `nothing is sealed on ${config.name}; \`restic check --read-data\` names what is damaged there`,
     });
   }
 
-  return { argv, env, short, run, failureOf, readFailureOf };
+  return { argv, env, short, run, stream, failureOf, readFailureOf };
 }

@@ -1,33 +1,10 @@
-import type { Readable } from 'node:stream';
-import { StringDecoder } from 'node:string_decoder';
 import { z } from 'zod';
 import { type BackupId, backupIdPattern } from '../backups/id.js';
 import { type PartName, partNames } from '../backups/parts.js';
+import { lastMessage } from './lines.js';
 import type { StoredBackups } from './offsite.js';
 
 /** What restic prints, and how it wants to be spoken to. */
-
-export async function* recordsOf(stream: Readable): AsyncIterable<string> {
-  let rest: Buffer = Buffer.alloc(0);
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    rest = Buffer.concat([rest, chunk]);
-    for (let end = rest.indexOf(0); end >= 0; end = rest.indexOf(0)) {
-      yield rest.subarray(0, end).toString('utf8');
-      rest = rest.subarray(end + 1);
-    }
-  }
-}
-
-export async function* linesOf(stream: Readable): AsyncIterable<string> {
-  const text = new StringDecoder('utf8');
-  let rest = '';
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    const lines = (rest + text.write(chunk)).split('\n');
-    rest = lines.pop() ?? '';
-    for (const line of lines) if (line.trim() !== '') yield line;
-  }
-  if (rest.trim() !== '') yield rest;
-}
 
 export const snapshotSchema = z.object({
   id: z.string(),
@@ -52,28 +29,47 @@ const statusSchema = z.object({
   files_done: z.number().default(0),
 });
 
+function tagOf(found: Snapshot, name: string): string | undefined {
+  return found.tags?.find((tag) => tag.startsWith(`${name}=`))?.slice(name.length + 1);
+}
+
 export function backupOf(found: Snapshot): string | undefined {
-  const id = found.tags?.find((tag) => tag.startsWith('backup='))?.slice('backup='.length);
+  const id = tagOf(found, 'backup');
   return id !== undefined && backupIdPattern.test(id) ? id : undefined;
 }
 
 /** What snapshots say of backups, by their tags: every part is one, and the manifest, which seals them. */
 export function backupsOf(found: readonly Snapshot[]): StoredBackups {
-  const backups = new Map<BackupId, { parts: Set<PartName>; manifest?: Snapshot }>();
+  const backups = new Map<
+    BackupId,
+    { parts: Set<PartName>; manifest?: Snapshot; dependsOn?: BackupId; kept?: string }
+  >();
   for (const snapshot of found) {
     const backup = backupOf(snapshot);
     if (backup === undefined) continue;
     const known = backups.get(backup) ?? { parts: new Set() };
     backups.set(backup, known);
     for (const part of partNames) if (snapshot.tags?.includes(`part=${part}`)) known.parts.add(part);
+    const full = tagOf(snapshot, 'full');
+    if (full !== undefined && backupIdPattern.test(full)) known.dependsOn = full;
+    const until = tagOf(snapshot, 'keep');
+    if (until !== undefined && until > (known.kept ?? '')) known.kept = until; // 'forever' is after every date
     const manifest = snapshot.tags?.includes('part=manifest') === true;
     if (manifest && (known.manifest === undefined || snapshot.time > known.manifest.time))
       known.manifest = snapshot;
   }
   const newestFirst = [...backups].sort(([one], [other]) => (one < other ? 1 : -1));
   return {
-    sealed: newestFirst.flatMap(([backup, { parts, manifest }]) =>
-      manifest === undefined ? [] : [{ backup, parts: [...parts], key: manifest.id }],
+    sealed: newestFirst.flatMap(([backup, { parts, manifest, dependsOn, kept }]) =>
+      manifest === undefined
+        ? []
+        : [
+            {
+              ...{ backup, parts: [...parts], key: manifest.id },
+              ...(dependsOn === undefined ? {} : { dependsOn }),
+              ...(kept === undefined ? {} : { kept }),
+            },
+          ],
     ),
     unsealed: newestFirst.flatMap(([backup, { manifest }]) => (manifest === undefined ? [backup] : [])),
   };
@@ -92,21 +88,17 @@ export function uploadProgress(
   };
 }
 
-/** The last line of restic's JSON output that is of this form. */
-export function lastMessage<T>(output: string, schema: z.ZodType<T>): T | undefined {
-  for (const line of output.trimEnd().split('\n').reverse()) {
-    try {
-      const message = schema.safeParse(JSON.parse(line));
-      if (message.success) return message.data;
-    } catch {
-      continue; // the first line of a tail may be cut
-    }
-  }
-  return undefined;
-}
-
 /** What restic says of an error: `{"message_type":"exit_error","message":…}` with --json, or plain text. */
 export function messageOf(output: string): string {
+  return messagesOf(output).join('; ');
+}
+
+/** What restic says last: of several complaints the one that it ended for. */
+export function lastWordOf(output: string): string {
+  return messagesOf(output).at(-1) ?? '';
+}
+
+function messagesOf(output: string): string[] {
   const messages = output
     .trim()
     .split('\n')
@@ -114,7 +106,7 @@ export function messageOf(output: string): string {
       try {
         const said: unknown = JSON.parse(line);
         if (typeof said !== 'object' || said === null) return line;
-        if ('message' in said && typeof said.message === 'string') return said.message;
+        if ('message' in said && typeof said.message === 'string') return withoutStack(said.message);
         if (
           'error' in said &&
           typeof said.error === 'object' &&
@@ -128,15 +120,37 @@ export function messageOf(output: string): string {
         return line;
       }
     });
-  return messages.filter((message) => message !== '').join('; ');
+  const panic = messages.find((message) => message.startsWith('panic: '));
+  if (panic !== undefined) return [`restic broke off: ${panic}`];
+  return messages.filter((message) => message !== '');
+}
+
+/** Some of restic's messages carry the places in its program, a line each. */
+function withoutStack(message: string): string {
+  const place = /^(?:\t|github\.com\/|main\.|runtime\.)/;
+  return message
+    .split('\n')
+    .filter((line) => !place.test(line))
+    .join('\n');
 }
 
 /**
  * Whether restic complains of what is stored, not of the way there: blobs that do not decrypt or have another hash, packs
- * and files that are gone (the wording of restic 0.17 and 0.18).
+ * and files that are gone (the wording of restic 0.17 and 0.18, which breaks off at a folder that does not decrypt).
  */
 export function isDamage(output: string): boolean {
-  return /ciphertext verification failed|hash mismatch|did not match|invalid data returned|not found in (?:index|repository)|does not exist|no such file|file is too short|not restorable|found in repository, but/i.test(
+  if (/repository does not exist|resolving password|unable to open/i.test(output)) return false;
+  return /ciphertext verification failed|hash mismatch|did not match|invalid data returned|not found in (?:index|repository|snapshot)|path .*: not found|no matching ID found|does not exist|no such file|\b404\b|file is too short|not restorable|found in repository, but|panic: runtime error/i.test(
+    output,
+  );
+}
+
+/**
+ * Whether a removal was refused for good: an append-only REST server answers 403, object stores with a lock or without
+ * the right to delete say AccessDenied.
+ */
+export function isRefusal(output: string): boolean {
+  return /\b403\b|forbidden|AccessDenied|access denied|object is (?:WORM )?protected|append.only/i.test(
     output,
   );
 }

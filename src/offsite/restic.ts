@@ -3,35 +3,24 @@ import { writeManifest } from '../backups/manifest.js';
 import type { ResticConfig } from '../config/configuration.js';
 import { Failure } from '../errors.js';
 import type { HostStream } from '../hosts/host.js';
-import type {
-  CapturedPart,
-  FollowJob,
-  Offsite,
-  OffsitePlace,
-  ReadFile,
-  StoredBackups,
-  StoredFile,
-  StoredPart,
-  StoredPartRef,
-} from './offsite.js';
+import { lastMessage, linesOf } from './lines.js';
+import type { CapturedPart, FollowJob, Offsite, OffsitePlace, StoredBackups, StoredPart } from './offsite.js';
 import { resticCommand } from './restic-command.js';
 import {
   backupOf,
   backupsOf,
   escapePattern,
-  includeLine,
   isDamage,
-  lastMessage,
-  linesOf,
+  isRefusal,
+  lastWordOf,
   messageOf,
   nodeSchema,
-  recordsOf,
   type Snapshot,
   snapshotSchema,
   summarySchema,
   uploadProgress,
 } from './restic-output.js';
-import { hashTar } from './tar.js';
+import { resticMedia } from './restic-media.js';
 
 /**
  * A restic repository: a snapshot for each part, tagged with the backup's id, restored by snapshot id and never by
@@ -42,7 +31,7 @@ import { hashTar } from './tar.js';
  */
 export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain: string): Offsite {
   const { host } = place;
-  const { argv, env, short, run, failureOf, readFailureOf } = resticCommand(config, place);
+  const { argv, env, short, run, stream, failureOf, readFailureOf } = resticCommand(config, place);
 
   async function snapshots(...tags: readonly string[]): Promise<Snapshot[]> {
     const text = await run([
@@ -54,6 +43,16 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
       ['permafrost', ...tags].join(','),
     ]);
     return z.array(snapshotSchema).parse(JSON.parse(text));
+  }
+
+  /** restic takes a refusal lightly: it ends with 0, and only says which snapshots it could not remove. */
+  async function forget(found: readonly Snapshot[]): Promise<'removed' | 'append-only'> {
+    if (found.length === 0) return 'removed';
+    const words = await argv('forget', ...found.map(({ id }) => id));
+    const { exitCode, stderr, stdout } = await host.run(words, { ...short, timeoutMs: 600_000 });
+    if (exitCode === 0 && !stderr.includes('unable to remove')) return 'removed';
+    if (isRefusal(stderr)) return 'append-only';
+    throw failureOf(exitCode, stderr, stdout);
   }
 
   /** Snapshots folders and returns the new snapshot's id and the bytes that it added. */
@@ -68,9 +67,9 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
     const tags = ['--tag', `permafrost,backup=${backup},part=${part}`, '--host', domain];
     const result = await follow(
       part,
-      argv('backup', '--no-scan', ...tags, ...options, '--', ...paths),
+      await argv('backup', '--no-scan', ...tags, ...options, '--', ...paths),
       { as: place.as, env, cwd: '/', nice: 10, okCodes: [0, 1, 3, 10, 11, 12] },
-      (tail) => uploadProgress(tail, bytes),
+      ({ stdoutTail }) => uploadProgress(stdoutTail, bytes),
     );
     const summary = lastMessage(result.stdoutTail, summarySchema);
     if (result.exitCode === 3) {
@@ -91,6 +90,7 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
   return {
     name: config.name,
     kind: 'restic',
+    opens: true,
 
     async check() {
       await run(['cat', 'config', '--no-lock'], { timeoutMs: 60_000 });
@@ -102,7 +102,7 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
     },
 
     async create() {
-      const result = await host.run(argv('init'), { ...short, timeoutMs: 120_000 });
+      const result = await host.run(await argv('init'), { ...short, timeoutMs: 120_000 });
       if (result.exitCode === 0) return;
       const said = messageOf(result.stderr) || messageOf(result.stdout);
       if (/already (exists|initialized)/.test(said)) {
@@ -126,6 +126,7 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
           ...part.exclude.flatMap((path) => ['--exclude', escapePattern(path)]),
           ...(part.excludeFile === undefined ? [] : ['--exclude-file', part.excludeFile]),
           ...(media ? ['--compression', 'off'] : []),
+          ...(part.dependsOn === undefined ? [] : ['--tag', `full=${part.dependsOn}`]),
         ],
         follow,
         part.bytes,
@@ -134,10 +135,10 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
         part.indexFolder === undefined
           ? undefined
           : await snapshot('media-index', part.backup, [part.indexFolder], [], follow);
-      const old = before.filter(({ id }) => id !== taken.id);
-      if (old.length > 0) await run(['forget', ...old.map(({ id }) => id)]);
+      await forget(before.filter(({ id }) => id !== taken.id));
       return {
         ref: {
+          ...{ backup: part.backup, name: part.name },
           snapshot: taken.id,
           root: part.folder,
           ...(index === undefined || part.indexFolder === undefined
@@ -159,7 +160,7 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
       );
       const summary = lastMessage(said, summarySchema);
       if (summary === undefined) throw failureOf(0, 'restic gave no summary of the manifest');
-      if (stale.length > 0) await run(['forget', ...stale.map((old) => old.id)]);
+      await forget(stale);
       return summary.data_added_packed ?? summary.data_added;
     },
 
@@ -167,111 +168,89 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
       return backupsOf(await snapshots());
     },
 
-    readManifest: (stored) => run(['dump', '--no-lock', stored.key, `/${manifestFile}`]),
+    readManifest: (stored) => run(['dump', '--no-lock', stored.key, `/${manifestFile}`], { reads: true }),
 
     async readEntry(part, path): Promise<HostStream> {
       const from = part.index ?? part; // the entries of the media are the files of their index
-      const stream = await host.stream(
-        argv('dump', '--no-lock', `${from.snapshot}:${from.root}`, `/${path}`),
-        {
-          as: place.as,
-          env,
-          cwd: '/',
-        },
+      const entry = await stream(
+        'dump',
+        '--no-lock',
+        `${from.snapshot ?? ''}:${from.root ?? ''}`,
+        `/${path}`,
       );
-      const completed = stream.completed.then((ended) => {
+      const completed = entry.completed.then((ended) => {
         if (ended.exitCode !== 0 && !isDamage(ended.stderr)) throw failureOf(ended.exitCode, ended.stderr);
-        return ended;
+        return { ...ended, stderr: lastWordOf(ended.stderr) };
       });
       completed.catch(() => undefined); // heard by whoever reads to the end
       return {
-        stdout: stream.stdout,
+        stdout: entry.stdout,
         completed,
         kill: () => {
-          stream.kill();
+          entry.kill();
         },
       };
     },
 
-    async *listMedia(part): AsyncIterable<StoredFile> {
-      const stream = await host.stream(argv('ls', '--no-lock', part.snapshot), {
-        as: place.as,
-        env,
-        cwd: '/',
-      });
-      const prefix = `${part.root.replace(/\/+$/, '')}/`;
-      for await (const line of linesOf(stream.stdout)) {
-        if (!line.includes('"type":"file"')) continue; // there are three folders for each file: not worth parsing
+    async sizeOfEntry(part, path) {
+      const from = part.index ?? part;
+      const listing = await stream('ls', '--no-lock', from.snapshot ?? '', `${from.root ?? ''}/${path}`);
+      let bytes: number | null = null;
+      for await (const line of linesOf(listing.stdout)) {
+        if (!line.includes('"type":"file"')) continue;
         const node = nodeSchema.safeParse(JSON.parse(line));
-        if (!node.success || node.data.type !== 'file' || !node.data.path.startsWith(prefix)) continue;
-        yield { path: node.data.path.slice(prefix.length), size: node.data.size };
+        if (node.success && node.data.path === `${from.root ?? ''}/${path}`) bytes = node.data.size;
       }
-      const { exitCode, stderr } = await stream.completed;
+      const { exitCode, stderr } = await listing.completed;
+      if (exitCode !== 0 && /no matching ID/.test(stderr)) return null; // the snapshot was removed
       if (exitCode !== 0) throw readFailureOf(exitCode, stderr);
+      return bytes;
     },
 
-    async *readMedia(part, paths, scratch): AsyncIterable<ReadFile> {
-      if (paths === 'all') {
-        const stream = await host.stream(
-          argv('dump', '--no-lock', '--archive', 'tar', `${part.snapshot}:${part.root}`, '/'),
-          {
-            as: place.as,
-            env,
-            cwd: '/',
-          },
-        );
-        yield* hashTar(stream.stdout);
-        const { exitCode, stderr } = await stream.completed;
-        if (exitCode !== 0) throw readFailureOf(exitCode, stderr);
-        return;
-      }
-      yield* restoreSome(part, paths, scratch);
+    async keep(backup, until) {
+      const tags = `permafrost,backup=${backup},part=keep,keep=${until ?? 'forever'}`;
+      await run(['backup', '--stdin', '--stdin-filename', 'keep', '--host', domain, '--tag', tags], {
+        stdin: `${backup}\n`,
+      });
     },
+
+    async release(backup) {
+      const marks = await snapshots(`backup=${backup}`, 'part=keep');
+      if ((await forget(marks)) === 'removed') return;
+      throw new Failure(
+        'Refused',
+        `off-site ${config.name} lets nothing be removed: ${backup} stays kept there`,
+        {
+          host: host.name,
+          next: 'release it from a machine that may remove there',
+        },
+      );
+    },
+
+    ...resticMedia(config, place),
 
     async remove(backups, follow) {
-      if (backups.length === 0) return;
+      if (backups.length === 0) return 'removed';
       const all = (await snapshots()).filter((found) => backups.includes(backupOf(found) ?? ''));
+      const dependent = new Set(backupsOf(all).sealed.flatMap((one) => (one.dependsOn ? [one.backup] : [])));
       const manifests = all.filter((found) => found.tags?.includes('part=manifest'));
-      const parts = all.filter((found) => !manifests.includes(found));
+      // restic forgets in no order: a delta's seal must be gone before that of its full dump, and every seal before a part.
+      const waves = [
+        manifests.filter((found) => dependent.has(backupOf(found) ?? '')),
+        manifests.filter((found) => !dependent.has(backupOf(found) ?? '')),
+        all.filter((found) => !manifests.includes(found)),
+      ];
       await run(['unlock']); // of a restic that is gone; a living one's lock stays
-      if (manifests.length > 0) await run(['forget', ...manifests.map((found) => found.id)]);
-      if (parts.length > 0) await run(['forget', ...parts.map((found) => found.id)]);
+      for (const wave of waves) if ((await forget(wave)) === 'append-only') return 'append-only';
       await follow(
         'prune',
-        argv('prune', '--max-unused', '10%'),
+        await argv('prune', '--max-unused', '10%'),
         { as: place.as, env, cwd: '/', nice: 10 },
         () => ({}),
       );
+      return 'removed';
     },
   };
-
-  /** Named files, restored into a folder of their own on the off-site's host, hashed there and removed. */
-  async function* restoreSome(
-    part: StoredPartRef,
-    paths: readonly string[],
-    scratch: string,
-  ): AsyncIterable<ReadFile> {
-    if (paths.length === 0) return;
-    const list = paths.map(includeLine).join('\n');
-    const script = `umask 077; rm -rf -- "$1"; mkdir -p -- "$1" && cat > "$1.list"; target=$1; shift
-"$@" --include-file "$target.list" --target "$target" > /dev/null; rc=$?; rm -f -- "$target.list"; exit $rc`;
-    const restored = await host.run(
-      ['sh', '-c', script, 'sh', scratch, ...argv('restore', '--no-lock', `${part.snapshot}:${part.root}`)],
-      { ...short, stdin: `${list}\n`, timeoutMs: 3_600_000 },
-    );
-    try {
-      if (restored.exitCode !== 0) throw readFailureOf(restored.exitCode, restored.stderr || restored.stdout);
-      const hashed = await host.stream(
-        ['sh', '-c', 'cd "$1" && find . -type f -print0 | xargs -0 -r sha256sum -z --', 'sh', scratch],
-        { as: place.as },
-      );
-      for await (const record of recordsOf(hashed.stdout)) {
-        yield { path: record.slice('  ./'.length + 64), sha256: record.slice(0, 64) };
-      }
-    } finally {
-      await host.run(['rm', '-rf', '--', scratch], { as: place.as, timeoutMs: 600_000 });
-    }
-  }
 }
 
 const manifestFile = 'manifest.json';

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import { extract } from 'tar-stream';
 import type { ReadFile } from './offsite.js';
 
-/** Reads a tar archive as it comes and hashes each regular file in it; nothing is kept. */
+/** Reads a tar archive as it comes and hashes each regular file in it, named by its path; nothing is kept. */
 export async function* hashTar(archive: Readable): AsyncIterable<ReadFile> {
   const entries = extract();
   archive.on('error', (error) => entries.destroy(error));
@@ -12,6 +12,6 @@ export async function* hashTar(archive: Readable): AsyncIterable<ReadFile> {
     const hash = createHash('sha256');
     for await (const chunk of entry as AsyncIterable<Buffer>) hash.update(chunk);
     if (entry.header.type !== 'file' && entry.header.type !== 'contiguous-file') continue;
-    yield { path: entry.header.name.replace(/^\.?\/+/, ''), sha256: hash.digest('hex') };
+    yield { key: entry.header.name.replace(/^\.?\/+/, ''), sha256: hash.digest('hex') };
   }
 }

@@ -121,6 +121,13 @@ function detailFields(manifest: Manifest): [string, string][] {
       'database',
       `${database.name}: ${formatCount(rows, 'row')} in ${tables}; roles ${database.roles}`,
     ]);
+    const { delta } = database;
+    if (delta !== undefined) {
+      fields.push([
+        'delta',
+        `of a dump of ${formatBytes(delta.dumpBytes)}, against the one of ${delta.full}`,
+      ]);
+    }
   }
   if (secrets !== undefined) {
     const proof = secrets.proof.proven

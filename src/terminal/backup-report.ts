@@ -35,7 +35,7 @@ export function reportText(
     ...(report.parts.length === 0 ? [] : [...parts.map((line) => `  ${line}`), '']),
     ...offsiteLines(report, paint, width),
     '',
-    ...formatFields(fields, width),
+    ...formatFields([...fields, ...copyFields(report)], width),
     ...warningsText(report.warnings, paint, width),
   ];
 }
@@ -47,6 +47,18 @@ function offsiteLines({ offsites }: BackupReport, paint: Paint, width: number): 
     const lines = formatFields([[padEndTo(offsite.name, names), offsiteText(offsite)]], width);
     return offsite.sealed ? lines : lines.map(paint.bad);
   });
+}
+
+/** How an off-site that was missed gets this very backup: the next run fills it with its own. */
+function copyFields({ backup, instance, offsites }: BackupReport): [string, string][] {
+  const from = offsites.find(({ sealed }) => sealed);
+  if (from === undefined) return [];
+  return offsites
+    .filter(({ sealed }) => !sealed)
+    .map(({ name }, at) => [
+      at === 0 ? 'later' : '',
+      `permafrost copy ${backup} ${instance} --from ${from.name} --to ${name}`,
+    ]);
 }
 
 function titleOf(report: BackupReport, paint: Paint): string {

@@ -4,11 +4,26 @@ import type { Paint } from './paint.js';
 import { plainText } from './plain-text.js';
 import { nextRunText } from './schedules.js';
 
+/** How an off-site stands: what is there, as far as it could be read. */
+export interface OffsiteStatus {
+  name: string;
+  /** The newest backup that is there; null when there is none, or when it could not be read. */
+  newest: string | null;
+  /** ISO time at which that one was read back. */
+  verifiedAt: string | null;
+  /** Of what would be restored, milliseconds. */
+  ageMs: number | null;
+  /** A night has gone by without its backup. */
+  late: boolean;
+  error?: string;
+}
+
 /** How an instance stands. What could not be found out is empty, and a problem says why. */
 export interface InstanceStatus {
   instance: string;
   services: { name: string; running: boolean }[];
   lastBackup: (BackupRow & { createdAt: string }) | null;
+  offsites: OffsiteStatus[];
   /** Drills come with a later version. */
   lastDrill: null;
   running: { workflowId: string; runId: string; type: string; phase: string | null; since: string }[];
@@ -27,6 +42,7 @@ export function statusText(status: InstanceStatus, now: Date, paint: Paint, widt
       : `${lastBackup.backup}, ${formatDistance(lastBackup.createdAt, now)}, ${formatBytes(lastBackup.bytes)} on ` +
         lastBackup.offsites.join(', '),
   ]);
+  for (const offsite of status.offsites) fields.push([offsite.name, offsiteLine(offsite)]);
   for (const run of running) {
     const phase = run.phase === null ? '' : `, at ${run.phase}`;
     fields.push([
@@ -45,6 +61,13 @@ export function statusText(status: InstanceStatus, now: Date, paint: Paint, widt
       width,
     ).map(paint.warn),
   ];
+}
+
+/** The age is that of the newest; when the last backup is there, its id needs no second line. */
+function offsiteLine({ newest, ageMs, late, error }: OffsiteStatus): string {
+  if (error !== undefined) return 'could not be read';
+  if (newest === null || ageMs === null) return 'no backup';
+  return `${newest}, ${formatDuration(ageMs)} old${late ? ': LATE' : ''}`;
 }
 
 function servicesLine(services: InstanceStatus['services']): string {

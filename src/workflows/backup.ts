@@ -1,11 +1,13 @@
-import { CancellationScope, isCancellation, log, proxyActivities, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, isCancellation, log, proxyActivities } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.js';
 import type { BackupPlan, BackupReport, BackupRequest } from '../backups/report.js';
 import { captureParts, takeMoment } from './capture.js';
+import { keepBase, planDatabase } from './database.js';
 import { asRefusal, causeOf, fail, reportOf } from './failures.js';
 import { guarded } from './guarded.js';
 import { backupWorkflowId } from './names.js';
-import { deliver, keepIndex, prune } from './offsites.js';
+import { deliver, deliverLate, keepIndex, prune } from './offsites.js';
+import { refuseForeignId } from './own-id.js';
 import * as policies from './policies.js';
 import { quiesced } from './quiesced.js';
 import { RunState } from './run-state.js';
@@ -16,7 +18,7 @@ const tidying = proxyActivities<Activities>(policies.tidy);
 
 /** One night of one instance: refuse early, hold still briefly, copy calmly, trust nothing that was not read back. */
 export async function backup(request: BackupRequest): Promise<BackupReport> {
-  refuseForeignId(request);
+  refuseForeignId(request, (id, instance) => id.startsWith(backupWorkflowId(instance)));
   const state = new RunState(request);
   try {
     const plan = await state.inPhase('preflight', () => preflight(request));
@@ -40,6 +42,7 @@ async function night(state: RunState, plan: BackupPlan): Promise<BackupReport> {
 
   await state.inPhase('quiesce', async () => {
     await preparing.prepareRun({ run, parts, offsites: reachable });
+    await planDatabase(state, parts, reachable);
     await quiesced(state, plan, async () => {
       await takeMoment(state, parts);
       if (plan.quiesce === 'full') await capture();
@@ -49,10 +52,12 @@ async function night(state: RunState, plan: BackupPlan): Promise<BackupReport> {
   });
   if (plan.quiesce !== 'full') await capture();
   await deliver(state, plan, parts);
+  await deliverLate(state, plan, parts);
 
   const sealed = [...state.offsites.values()].filter((offsite) => offsite.sealed);
   if (sealed.length === 0) throw nowhereSealed(state);
   if (parts.includes('media')) await keepIndex(state);
+  await keepBase(state);
   await prune(state);
   return finish(state, sealed.length < plan.offsites.length ? 'partial' : 'sealed');
 }
@@ -114,18 +119,4 @@ function nowhereSealed(state: RunState): Error {
   if (first === undefined) return fail('Unexpected', 'no off-site was filled', 'please report this');
   const { type, message, next } = first.error;
   return fail(type as Parameters<typeof fail>[0], message, next);
-}
-
-/** Runs have ids that say what they are; one that says otherwise was not started by us. */
-function refuseForeignId(request: unknown): void {
-  const instance =
-    typeof request === 'object' && request !== null && 'instance' in request ? request.instance : undefined;
-  const { workflowId } = workflowInfo();
-  if (typeof instance !== 'string' || !workflowId.startsWith(backupWorkflowId(instance))) {
-    throw fail(
-      'InvalidInput',
-      'a backup has an id that names its instance',
-      'start runs with the permafrost command or by its schedules',
-    );
-  }
 }

@@ -1,6 +1,7 @@
 import { proxyActivities } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.js';
 import type { PartName } from '../backups/parts.js';
+import { databaseDumped, tellCapture } from './database.js';
 import { isOfType } from './failures.js';
 import * as policies from './policies.js';
 import type { RunState } from './run-state.js';
@@ -42,9 +43,13 @@ export async function captureParts(state: RunState, parts: readonly PartName[]):
   if (withDatabase) await capturing.releaseMoment({ run });
 }
 
-async function captureDatabase({ run, plan, warnings }: RunState, parts: readonly PartName[]): Promise<void> {
+async function captureDatabase(state: RunState, parts: readonly PartName[]): Promise<void> {
+  const { run, plan, warnings } = state;
   await together([
-    () => capturing.dumpDatabase({ run }),
+    async () => {
+      const dumped = await capturing.dumpDatabase({ run });
+      if (state.database !== undefined) databaseDumped(state, state.database, dumped.kind);
+    },
     async () => {
       await capturing.describeDatabase({ run });
       await capturing.countRows({ run });
@@ -81,5 +86,6 @@ async function captureMedia(state: RunState): Promise<void> {
       'The index of the last media backup was damaged: every media file was read and hashed again.',
     );
   }
-  state.detail('capture', `${String(media.files)} media files, ${String(media.newFiles)} of them new`);
+  state.mediaText = `${String(media.files)} media files, ${String(media.newFiles)} of them new`;
+  tellCapture(state);
 }

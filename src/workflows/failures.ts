@@ -56,6 +56,12 @@ export function fail(
   return failure;
 }
 
+/** A failure that was told as a report, as the run's own end. */
+export function asReported(error: FailureReport | undefined, ...more: unknown[]): ApplicationFailure {
+  const { type = 'Unexpected', message = 'nothing is known of it', next = '' } = error ?? {};
+  return fail(type as FailureType, message, next, ...more);
+}
+
 /** Preflight refuses: whatever it could not look at is a refusal too, since nothing was touched. */
 export function asRefusal(error: unknown): Error {
   if (isCancellation(error) || isOfType(error, 'Refused', 'Busy', 'InvalidInput', 'ConfigInvalid')) {

@@ -20,13 +20,38 @@ import type { RunState } from './run-state.js';
 const tidy = proxyActivities<Activities>(policies.tidy);
 
 /**
- * Does `work` while holding the instance: a guard, which outlives this run, holds the lock and has an eye on the
- * services. Whatever happens, the spool is swept and the guard let go at the end.
+ * Does `work` while holding the instance, and leaves nothing of the run on the host: whatever happens, the spool is swept
+ * at the end.
  *
  * @throws ApplicationFailure `Busy` when another run holds the instance.
  */
 export async function guarded<T>(state: RunState, work: () => Promise<T>): Promise<T> {
   const { run } = state;
+  return holding(run, async () => {
+    try {
+      return await work();
+    } finally {
+      await CancellationScope.nonCancellable(() =>
+        tidy.sweepRun({ run }).catch((error: unknown) => {
+          log.warn('the spool was not swept; the next run does it', { error: String(error) });
+          const { message } = reportOf(error);
+          state.warnings.push(
+            `What the run kept on the host (a copy of the database, secrets, keys) could not be removed; the next run does it: ${message}`,
+          );
+          state.show();
+        }),
+      );
+    }
+  });
+}
+
+/**
+ * Does `work` while holding the instance: a guard, which outlives this run, holds the lock and has an eye on the
+ * services. Whatever happens, the guard is let go at the end.
+ *
+ * @throws ApplicationFailure `Busy` when another run holds the instance.
+ */
+export async function holding<T>(run: RunState['run'], work: () => Promise<T>): Promise<T> {
   const guard = await startGuard({
     ...{ instance: run.instance, token: run.token },
     workflowId: workflowInfo().workflowId,
@@ -35,14 +60,6 @@ export async function guarded<T>(state: RunState, work: () => Promise<T>): Promi
     return await work();
   } finally {
     await CancellationScope.nonCancellable(async () => {
-      await tidy.sweepRun({ run }).catch((error: unknown) => {
-        log.warn('the spool was not swept; the next run does it', { error: String(error) });
-        const { message } = reportOf(error);
-        state.warnings.push(
-          `What the run kept on the host (a copy of the database, secrets, keys) could not be removed; the next run does it: ${message}`,
-        );
-        state.show();
-      });
       // Until the guard has ended, the next run would find the instance busy.
       await letGo(guard).catch((error: unknown) => {
         log.info('the guard has ended by itself', { error: String(error) });

@@ -6,9 +6,12 @@ export const TASK_QUEUE = 'permafrost';
 /** Workflow types. A name written here stays: open runs and schedules refer to it. */
 export const WORKFLOWS = {
   backup: 'backup',
+  copy: 'copy',
   guard: 'guard',
+  prune: 'prune',
   reconcile: 'reconcile',
   startServices: 'startServices',
+  verify: 'verify',
 } as const;
 
 /** Id of the schedule and of the workflow that look after services nobody holds. */
@@ -20,6 +23,21 @@ export const RECONCILE_ID = 'reconcile';
  */
 export function backupWorkflowId(domain: string, backupId?: string): string {
   return backupId === undefined ? `backup/${domain}` : `backup/${domain}-${backupId}`;
+}
+
+/** Id of a copy from one off-site to another: one at a time for each instance. */
+export function copyWorkflowId(domain: string): string {
+  return `copy/${domain}`;
+}
+
+/** Id of a prune by hand: one at a time for each instance. */
+export function pruneWorkflowId(domain: string): string {
+  return `prune/${domain}`;
+}
+
+/** Id of a verify by hand: one at a time for each instance. */
+export function verifyWorkflowId(domain: string): string {
+  return `verify/${domain}`;
 }
 
 /** Id of the schedule that starts an instance's backups. */

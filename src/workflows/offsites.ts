@@ -9,6 +9,7 @@ import { together } from './together.js';
 
 /** @param summary what it does to which off-site, as Temporal's UI shows it beside the step's name. */
 const transferring = (summary: string) => proxyActivities<Activities>({ ...policies.transfer, summary });
+const admitting = proxyActivities<Activities>(policies.look);
 const tidying = proxyActivities<Activities>(policies.tidy);
 
 /** Fills every off-site, side by side, each on its own: a slow or broken one neither delays nor spoils another. */
@@ -22,6 +23,37 @@ export async function deliver(state: RunState, plan: BackupPlan, parts: readonly
   if (cancelled) throw cancelled.reason;
 }
 
+/**
+ * Off-sites that did not answer at the beginning are asked once more when the others are filled: a reboot of theirs costs
+ * no copy, as long as the parts are still at hand.
+ */
+export async function deliverLate(
+  state: RunState,
+  plan: BackupPlan,
+  parts: readonly PartName[],
+): Promise<void> {
+  const missed = plan.offsites.filter(({ problem }) => problem !== undefined);
+  if (missed.length === 0 || !patched('missed-off-sites-are-asked-again')) return;
+  const back = await Promise.all(missed.map(({ name }) => isBack(state, name)));
+  for (const { name } of missed.filter((_, at) => back[at])) {
+    const offsite = state.offsites.get(name);
+    if (offsite === undefined) continue;
+    delete offsite.error;
+    offsite.state = 'waiting';
+  }
+  await deliver(state, plan, parts);
+}
+
+async function isBack({ run }: RunState, offsite: string): Promise<boolean> {
+  try {
+    await admitting.admitOffsite({ run, offsite });
+    return true;
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    return false;
+  }
+}
+
 /** Uploads, reads back, and only then seals. */
 async function deliverTo(state: RunState, plan: BackupPlan, name: string, parts: PartName[]): Promise<void> {
   const { run } = state;
@@ -29,17 +61,7 @@ async function deliverTo(state: RunState, plan: BackupPlan, name: string, parts:
   if (offsite === undefined) return;
   try {
     offsite.state = 'uploading';
-    const upload = async (lane: readonly PartName[]) => {
-      for (const part of lane) {
-        const { bytesAdded } = await transferring(`${part} to ${name}`).uploadPart({
-          run,
-          offsite: name,
-          part,
-        });
-        offsite.bytesAdded += bytesAdded;
-      }
-    };
-    await state.inPhase('upload', () => together(lanesOf(parts).map((lane) => () => upload(lane))));
+    await state.inPhase('upload', () => upload(state, name, parts));
     offsite.state = 'verifying';
     offsite.checked = await state.inPhase('verify', () =>
       transferring(`${name} read back`).verifyCopy({ run, offsite: name, parts }),
@@ -61,12 +83,45 @@ async function deliverTo(state: RunState, plan: BackupPlan, name: string, parts:
   }
 }
 
-/** Media, database and the small parts side by side: walking a large tree and compressing a dump keep different things busy. */
-function lanesOf(parts: PartName[]): PartName[][] {
-  if (!patched('parts-side-by-side')) return [parts];
-  const large = (['media', 'database'] as const).filter((part) => parts.includes(part)).map((part) => [part]);
+/** Media beside everything else: walking a large tree and compressing a dump keep different things busy. */
+async function upload({ run, offsites }: RunState, name: string, parts: readonly PartName[]): Promise<void> {
+  const add = ({ bytesAdded }: { bytesAdded: number }) => {
+    const offsite = offsites.get(name);
+    if (offsite !== undefined) offsite.bytesAdded += bytesAdded;
+  };
+  if (!patched('small-parts-in-one-step')) return uploadOneByOne(run, name, parts, add);
+  const lanes = [parts.filter((part) => part !== 'media'), parts.filter((part) => part === 'media')];
+  await together(
+    lanes
+      .filter((lane) => lane.length > 0)
+      .map((lane) => async () => {
+        add(
+          await transferring(`${lane.join(', ')} to ${name}`).uploadParts({
+            run,
+            offsite: name,
+            parts: lane,
+          }),
+        );
+      }),
+  );
+}
+
+/** As runs did that began before version 0.3. */
+async function uploadOneByOne(
+  run: RunState['run'],
+  name: string,
+  parts: readonly PartName[],
+  add: (added: { bytesAdded: number }) => void,
+): Promise<void> {
   const small = parts.filter((part) => part !== 'media' && part !== 'database');
-  return [...large, ...(small.length === 0 ? [] : [small])];
+  const large = (['media', 'database'] as const).filter((part) => parts.includes(part)).map((part) => [part]);
+  const lanes = patched('parts-side-by-side') ? [...large, ...(small.length === 0 ? [] : [small])] : [parts];
+  await together(
+    lanes.map((lane) => async () => {
+      for (const part of lane)
+        add(await transferring(`${part} to ${name}`).uploadPart({ run, offsite: name, part }));
+    }),
+  );
 }
 
 function sealing(state: RunState, plan: BackupPlan, offsite: string, parts: PartName[]) {
@@ -97,20 +152,36 @@ export async function keepIndex({ run }: RunState): Promise<void> {
 export async function prune(state: RunState): Promise<void> {
   const { run } = state;
   const sealed = [...state.offsites.values()].filter((offsite) => offsite.sealed);
-  await state.inPhase('prune', async () => {
-    for (const { name } of sealed) {
-      try {
-        const { removed, kept } = await transferring(`retention on ${name}`).pruneOffsite({
-          run,
-          offsite: name,
-        });
-        state.detail('prune', `${String(kept)} kept, ${String(removed)} removed`);
-      } catch (error) {
-        if (isCancellation(error)) throw error;
-        state.warnings.push(
-          `Retention was not applied to ${name}: ${reportOf(error).message}`.slice(0, 1000),
-        );
-      }
+  const done = new Map<string, string>();
+  const pruneOn = async (name: string) => {
+    try {
+      const { removed, kept, appendOnly } = await transferring(`retention on ${name}`).pruneOffsite({
+        run,
+        offsite: name,
+      });
+      done.set(
+        name,
+        appendOnly === true ? 'left alone: append-only' : `${String(kept)} kept, ${String(removed)} removed`,
+      );
+      const several = sealed.length > 1;
+      state.detail(
+        'prune',
+        [...done].map(([place, what]) => (several ? `${place} ${what}` : what)).join('; '),
+      );
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      state.warnings.push(`Retention was not applied to ${name}: ${reportOf(error).message}`.slice(0, 1000));
     }
+  };
+  await state.inPhase('prune', async () => {
+    if (patched('retention-side-by-side'))
+      return together(
+        sealed.map(
+          ({ name }) =>
+            () =>
+              pruneOn(name),
+        ),
+      );
+    for (const { name } of sealed) await pruneOn(name);
   });
 }

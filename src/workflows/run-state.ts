@@ -6,6 +6,7 @@ import {
   uuid4,
   workflowInfo,
 } from '@temporalio/workflow';
+import type { DatabasePlan } from '../backups/database-plan.js';
 import { backupIdOf } from '../backups/id.js';
 import {
   type BackupPlan,
@@ -39,6 +40,10 @@ export class RunState {
   stoppedAtMs: number | undefined;
   healthyAtMs: number | undefined;
   parts: PartReport[] = [];
+  /** Whether the database is a full dump or a delta tonight; undefined without it. */
+  database: DatabasePlan | undefined;
+  /** `900 media files, 3 of them new` */
+  mediaText: string | undefined;
   readonly offsites = new Map<
     string,
     OffsiteReport & { state: BackupProgress['offsites'][number]['state'] }

@@ -268,7 +268,7 @@ describe.skipIf(missing !== null)(`a night of a real host over SSH ${missing ?? 
     }
   });
 
-  test('the second night reads and sends only what is new', async () => {
+  test('the second night reads and sends only what is new, the database as a delta', async () => {
     const first = await installation.json<Manifest>('show', 'latest');
     const { exitCode, report } = await installation.backup();
     expect(report.status).toBe('sealed');
@@ -282,6 +282,19 @@ describe.skipIf(missing !== null)(`a night of a real host over SSH ${missing ?? 
     const old = bytes(first, 'media');
     const fresh = bytes(second, 'media') - old + bytes(second, 'database') + bytes(second, 'redis');
     expect(second.copy.bytesAdded).toBeLessThan(fresh + old / 2);
+
+    const delta = second.database?.delta;
+    expect(delta?.full).toBe(first.backup);
+    const back = join(installation.folder, 'second');
+    const restic = resticByHand(installation, host, toolPath('restic').path);
+    for (const [name, { parts }] of Object.entries({ first, second })) {
+      const part = parts.find((candidate) => candidate.name === 'database');
+      await restic('restore', `${part?.snapshot ?? ''}:${part?.root ?? ''}`, '--target', join(back, name));
+    }
+    const patch = 'zstd -dc second/database.delta.zst | rdiff patch first/database.dump - whole.dump';
+    await execa('bash', ['-o', 'pipefail', '-c', `${patch} && sha256sum --check --strict --quiet`], {
+      ...{ cwd: back, input: `${delta?.dumpSha256 ?? ''}  whole.dump\n` },
+    });
   });
 
   test.each(['full', 'none'])(

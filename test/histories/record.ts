@@ -75,7 +75,7 @@ export const stories: Record<string, Story> = {
     writeFileSync(join(here.folder, 'wrong.password'), 'not the password\n');
     await here.with(
       ({ offsites: { cellar } }) => {
-        if (cellar) cellar.passwordFile = join(here.folder, 'wrong.password');
+        if (cellar?.kind === 'restic') cellar.passwordFile = join(here.folder, 'wrong.password');
       },
       async () => {
         await keep('backup-partial', runOf(here, await here.backup()));
@@ -87,7 +87,7 @@ export const stories: Record<string, Story> = {
     await here.with(
       ({ offsites }) => {
         for (const offsite of Object.values(offsites)) {
-          offsite.passwordFile = join(here.folder, 'wrong.password');
+          if (offsite.kind === 'restic') offsite.passwordFile = join(here.folder, 'wrong.password');
         }
       },
       async () => {

@@ -112,6 +112,8 @@ function hostileInputs(share: number): unknown[] {
     (value) => ({ instance: here.domain, quiesce: value }),
     (value) => ({ instance: here.domain, only: [value] }),
     (value) => ({ instance: here.domain, offsites: [value] }),
+    (value) => ({ instance: here.domain, backup: value, depth: 'new', turn: 0, offsite: 'vault' }),
+    (value) => ({ instance: here.domain, backup: 'latest', from: value }),
     (value) => ({ instance: value, backup: '20260101T000000Z', status: 'sealed' }),
     (value) => ({ instance: here.domain, backup: value, status: 'sealed' }),
   ];

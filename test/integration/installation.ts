@@ -76,6 +76,19 @@ export interface Night {
   report: BackupReport;
 }
 
+export type OffsiteSettings =
+  | { kind: 'restic'; repository: string; passwordFile: string; environmentFile?: string }
+  | { kind: 'rclone'; remote: string; configFile: string; encrypted?: boolean }
+  | {
+      kind: 'rsync';
+      target: string;
+      port: number;
+      identityFile: string;
+      knownHosts: string;
+      recipients: string[];
+      ageIdentityFile?: string;
+    };
+
 /** The configuration as it is written; tests change what they are about. */
 export interface Settings {
   domain: string;
@@ -87,10 +100,7 @@ export interface Settings {
     schedule: Record<string, unknown>;
     [key: string]: unknown;
   };
-  offsites: Record<
-    string,
-    { kind: 'restic'; repository: string; passwordFile: string; environmentFile?: string }
-  >;
+  offsites: Record<string, OffsiteSettings>;
   state: string;
 }
 
@@ -101,6 +111,8 @@ export interface InstallationOptions {
   readonly seed?: string;
   readonly offsites?: readonly string[];
   readonly offsitePassword?: string;
+  /** Off-sites besides the restic repositories, by their names; made in the installation's folder. */
+  readonly more?: (folder: string) => Promise<Record<string, OffsiteSettings>>;
 }
 
 export async function setUpInstallation(options: InstallationOptions): Promise<Installation> {
@@ -117,7 +129,14 @@ export async function setUpInstallation(options: InstallationOptions): Promise<I
 }
 
 async function build(
-  { name, size, seed, offsites = ['vault'], offsitePassword = `password-of-${name}` }: InstallationOptions,
+  {
+    name,
+    size,
+    seed,
+    offsites = ['vault'],
+    offsitePassword = `password-of-${name}`,
+    more,
+  }: InstallationOptions,
   undo: (() => Promise<unknown>)[],
   remove: () => Promise<void>,
 ): Promise<Installation> {
@@ -136,6 +155,8 @@ async function build(
   const file = join(folder, 'permafrost.yaml');
   const ports = { port: await freePort(), uiPort: await freePort() };
   const settings = await defaultSettings(folder, sample, offsites, offsitePassword);
+  Object.assign(settings.offsites, await more?.(folder));
+  settings.instance.offsites = Object.keys(settings.offsites);
   await writeSettings(file, settings, ports);
 
   const server = new ServerOfInstallation(state, ports);

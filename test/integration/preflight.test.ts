@@ -58,9 +58,9 @@ function envFile(name: string, change: (text: string) => string): (settings: Set
 const setTo = (name: string, value: string) => (text: string) =>
   text.replace(new RegExp(`^${name}=.*$`, 'm'), `${name}=${value}`);
 
-const vault = (settings: Settings): Settings['offsites'][string] => {
+const vault = (settings: Settings) => {
   const offsite = settings.offsites['vault'];
-  if (offsite === undefined) throw new Error('there is no vault');
+  if (offsite?.kind !== 'restic') throw new Error('there is no vault');
   return offsite;
 };
 

@@ -123,7 +123,7 @@ test('the runs: good ones, and ones that fail over their secrets', async () => {
     writeFileSync(storage, `AWS_SECRET_ACCESS_KEY=${planted.storageKey}\n`, { mode: 0o600 });
     await here.with(
       ({ offsites: { vault } }) => {
-        if (vault) vault.environmentFile = storage;
+        if (vault?.kind === 'restic') vault.environmentFile = storage;
       },
       async () => void (await night(0)),
     );
@@ -137,7 +137,7 @@ test('the runs: good ones, and ones that fail over their secrets', async () => {
     writeFileSync(wrong, `${planted.wrongPassword}\n`, { mode: 0o600 });
     await here.with(
       ({ offsites: { vault } }) => {
-        if (vault) vault.passwordFile = wrong;
+        if (vault?.kind === 'restic') vault.passwordFile = wrong;
       },
       async () => expect(await night(3)).toContain('does not open the repository'),
     );
@@ -167,7 +167,8 @@ test('the runs: good ones, and ones that fail over their secrets', async () => {
     // A password in the address of a repository is refused, and not repeated.
     await here.with(
       ({ offsites: { vault } }) => {
-        if (vault) vault.repository = `rest:http://keeper:${planted.urlPassword}@127.0.0.1:9/`;
+        if (vault?.kind === 'restic')
+          vault.repository = `rest:http://keeper:${planted.urlPassword}@127.0.0.1:9/`;
       },
       async () => expect(await night(2)).toContain('without a password in it'),
     );

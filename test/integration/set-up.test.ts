@@ -39,7 +39,7 @@ describe('the set-up', () => {
     expect(first.stdout).toMatch(/build: +compiling/);
     const second = await setUp();
     expect(second.exitCode).toBe(0);
-    expect(second.stdout.match(/already there/g)).toHaveLength(5);
+    expect(second.stdout.match(/already there/g)).toHaveLength(6);
     expect(second.stdout).not.toMatch(/installing|downloading|compiling/);
   });
 

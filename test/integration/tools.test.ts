@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Host } from '../../src/hosts/host.js';
 import { localHost } from '../../src/hosts/local.js';
-import { provideTool, toolPath } from '../../src/hosts/tools.js';
+import { provideTool, type ToolName, toolPath } from '../../src/hosts/tools.js';
 
 /** Debian 12's restic, as far as its version goes. */
 const tooOld = '#!/bin/sh\necho restic 0.14.0 compiled with go1.19.8 on linux/amd64\n';
@@ -31,6 +31,15 @@ async function onPath(name: string, script: string): Promise<string> {
   return join(bin, name);
 }
 
+/** A system may have none that is new enough besides. */
+function pathOrNone(name: ToolName): string | undefined {
+  try {
+    return toolPath(name).path;
+  } catch {
+    return undefined;
+  }
+}
+
 describe('a tool of this machine', () => {
   it('is the one that the set-up brought, in its pinned version', async () => {
     const { path, version, sha256 } = toolPath('temporal');
@@ -41,8 +50,8 @@ describe('a tool of this machine', () => {
 
   it('is the one on PATH where the set-up brought none, if it is new enough', async () => {
     vi.stubEnv('PERMAFROST_TOOLS', folder);
-    const old = await onPath('rclone', '#!/bin/sh\necho rclone v1.53.3\n');
-    expect(toolPath('rclone').path).not.toBe(old);
+    const old = await onPath('rclone', '#!/bin/sh\necho rclone v1.64.2\n');
+    expect(pathOrNone('rclone')).not.toBe(old);
     const newer = await onPath('rclone', '#!/bin/sh\necho rclone v1.99.0\n');
     expect(toolPath('rclone')).toMatchObject({ path: newer, version: '1.99.0' });
   });

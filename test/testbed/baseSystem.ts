@@ -22,6 +22,8 @@ const packages = [
   'redis-server',
   'rsync',
   'zstd',
+  'rdiff',
+  'age',
   'procps',
   'ca-certificates',
 ];

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { activity, child, complete, fail, upsert } from './history.js';
+import { activity, child, complete, fail, patch, upsert } from './history.js';
 import * as night from './night.js';
 import { replay } from './replay.js';
 
@@ -149,6 +149,61 @@ describe('off-sites', () => {
       ],
       warnings: [expect.anything(), 'cellar was not filled: the disk is full'],
     });
+  });
+
+  test('parts go in two steps: the media, and beside them all others', async () => {
+    const { report } = await replay(
+      night
+        .upAgain()
+        .decides(...night.captures)
+        .told(night.captured)
+        .decides(
+          ...[upsert, patch('small-parts-in-one-step')],
+          ...[activity('uploadParts to vault'), activity('uploadParts to vault: media')],
+        )
+        .completed('uploadParts to vault', { bytesAdded: 10 })
+        .decides()
+        .completed('uploadParts to vault: media', { bytesAdded: 30 })
+        .told(night.readBackAndSealed)
+        .told(night.finished),
+    );
+    expect(report).toMatchObject({ status: 'sealed', offsites: [{ name: 'vault', bytesAdded: 41 }] });
+  });
+
+  test('one that preflight could not reach is asked again at the end, and filled when it answers', async () => {
+    const offsites = [
+      { name: 'vault', kind: 'restic' },
+      { name: 'cellar', kind: 'restic', problem: night.unreachable },
+    ];
+    const { report } = await replay(
+      night
+        .upAgain(night.plan({ offsites }))
+        .decides(...night.captures)
+        .told(night.captured)
+        .decides(upsert, activity('uploadPart'))
+        .told((told) => night.uploaded(told))
+        .decides(upsert, activity('verifyCopy'))
+        .completed('verifyCopy', { files: 12, bytes: 5000 })
+        .decides(upsert, activity('sealCopy'))
+        .completed('sealCopy', { bytesAdded: 41, parts: [{ name: 'database', bytes: 10, files: 2 }] })
+        .decides(patch('missed-off-sites-are-asked-again'), activity('admitOffsite'))
+        .completed('admitOffsite')
+        .decides(activity('uploadPart'))
+        .told((told) => night.uploaded(told))
+        .decides(activity('verifyCopy'))
+        .completed('verifyCopy', { files: 12, bytes: 5000 })
+        .decides(activity('sealCopy'))
+        .completed('sealCopy', { bytesAdded: 41, parts: [{ name: 'database', bytes: 10, files: 2 }] })
+        .told(night.tidiedTwo),
+    );
+    expect(report).toMatchObject({
+      status: 'sealed',
+      offsites: [
+        { name: 'vault', sealed: true },
+        { name: 'cellar', sealed: true },
+      ],
+    });
+    expect(report).not.toHaveProperty('offsites.1.error');
   });
 
   test('one that preflight could not reach is left out, and the run is partial', async () => {

@@ -220,6 +220,20 @@ function kept(history: History): void {
     .decides(activity('sweepRun'));
 }
 
+/** The same with two off-sites, tidied up one after the other, to the end. */
+export function tidiedTwo(history: History): void {
+  history
+    .decides(activity('keepIndex'))
+    .completed('keepIndex')
+    .decides(upsert, activity('pruneOffsite'))
+    .completed('pruneOffsite', { removed: 1, kept: 3 })
+    .decides(activity('pruneOffsite'))
+    .told(kept)
+    .completed('sweepRun')
+    .told(releases)
+    .decides(complete);
+}
+
 export function pruned(history: History): void {
   history.told(kept).completed('sweepRun').told(releases).decides(complete);
 }

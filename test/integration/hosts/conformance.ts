@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Failure, type FailureType } from '../../../src/errors.js';
@@ -192,6 +193,30 @@ export function conformance(name: string, prepare: () => Promise<Ground>): void 
       const home = await output('getent passwd "$1" | cut -d: -f6', ground.other);
       expect(stdout).toBe(`${home} ${ground.other} ${ground.other} a b in`);
       expect((await host.run(await host.argvAs(['id', '-un'], as))).stdout.trim()).toBe(ground.other);
+    });
+
+    it('feeds a command from a stream, for as long as both last', async () => {
+      const pieces = (count: number) =>
+        Readable.from(Array.from({ length: count }, () => Buffer.alloc(50_000, 'x')));
+      const said = async (argv: string[], stdin: Readable) => {
+        const stream = await host.stream(argv, { stdin });
+        const text = await stream.stdout
+          .toArray()
+          .then((chunks) => Buffer.concat(chunks as Buffer[]).toString());
+        return { text: text.trim(), ...(await stream.completed) };
+      };
+      expect(await said(['wc', '-c'], pieces(400))).toMatchObject({ text: '20000000', exitCode: 0 });
+      const more = pieces(10_000);
+      expect(await said(['head', '-c', '3'], more)).toMatchObject({ text: 'xxx', exitCode: 0 });
+      await expect.poll(() => more.destroyed).toBe(true);
+      const broken = Readable.from(
+        (async function* () {
+          yield await Promise.resolve('abc');
+          throw new Error('it broke off');
+        })(),
+      );
+      broken.on('error', () => undefined);
+      await said(['cat'], broken).catch((error: unknown) => expect(error).toBeInstanceOf(Failure)); // and it ends
     });
 
     it('streams', async () => {

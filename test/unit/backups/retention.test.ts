@@ -2,13 +2,20 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { backupIdOf } from '../../../src/backups/id.js';
 import { partNames } from '../../../src/backups/parts.js';
-import { retain, retainParts, type Retention } from '../../../src/backups/retention.js';
+import {
+  type Held,
+  removalOrder,
+  retain,
+  retainParts,
+  type Retention,
+} from '../../../src/backups/retention.js';
 
 const none: Retention = { last: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
 const kept = (backups: readonly string[], policy: Partial<Retention>, timezone?: string) =>
   retain(backups, { ...none, ...policy }, timezone)
     .filter((decision) => decision.keep)
     .map((decision) => decision.backup);
+const later = { now: new Date('2035-01-01T00:00:00Z') };
 const at = (time: string) => backupIdOf(new Date(time));
 
 /** One a night at 03:17 UTC, the oldest first. */
@@ -166,7 +173,7 @@ describe('backups of some parts', () => {
       night(day),
       ...[9, 12, 15, 18, 21].map((at) => hourly(day, at)),
     ]);
-    const kept = retainParts(all, policy).filter(({ keep }) => keep);
+    const kept = retainParts(all, policy, 'UTC', later).filter(({ keep }) => keep);
     const full = kept.filter(({ backup }) => backup.endsWith('T031700Z')).map(({ backup }) => backup);
     expect(full).toEqual([night(4), night(3), night(2)].map(({ backup }) => backup)); // the last 3 with media
     expect(kept.map(({ backup }) => backup)).toContain(hourly(4, 21).backup);
@@ -176,11 +183,214 @@ describe('backups of some parts', () => {
   test('are the same as others where every backup has all parts', () => {
     const all = Array.from({ length: 28 }, (_, at) => night(at + 1));
     const policy = { last: 3, daily: 7, weekly: 4, monthly: 12, yearly: 0 };
-    expect(retainParts(all, policy)).toEqual(
+    expect(retainParts(all, policy, 'UTC', later)).toEqual(
       retain(
         all.map(({ backup }) => backup),
         policy,
       ),
     );
+  });
+});
+
+/** An off-site as it may be: deltas against full dumps that are there, or not any more; marks; readers; twins. */
+const anOffsite = fc
+  .array(
+    fc.record({
+      backup: aBackup,
+      parts: fc.subarray([...partNames], { minLength: 1 }),
+      full: fc.option(fc.nat(), { nil: undefined, freq: 2 }),
+      orphan: fc.boolean(),
+      kept: fc.option(fc.constantFrom('forever', '2024-06-01', '2025-02-28', '2029-12-31', 'odd'), {
+        nil: undefined,
+        freq: 4,
+      }),
+      reading: fc.nat(5).map((one) => one === 0),
+    }),
+    { minLength: 1, maxLength: 40 },
+  )
+  .map((all): Held[] => {
+    const ids = all.map(({ backup }) => backup).sort();
+    return all.map(({ backup, parts, full, orphan, kept, reading }) => {
+      const older = ids.filter((id) => id < backup);
+      const base = full === undefined || older.length === 0 ? undefined : older[full % older.length];
+      const dependsOn = orphan && full !== undefined ? '20190101T000000Z' : base;
+      return {
+        ...{ backup, parts, reading },
+        ...(dependsOn === undefined ? {} : { dependsOn }),
+        ...(kept === undefined ? {} : { kept }),
+      };
+    });
+  });
+const aNow = fc
+  .integer({ min: Date.UTC(2024, 0), max: Date.UTC(2031, 0) })
+  .map((ms) => ({ now: new Date(ms) }));
+const aStrictPolicy = fc.record({
+  ...{ last: fc.nat(1), daily: fc.nat(1), weekly: fc.nat(1), monthly: fc.nat(1), yearly: fc.nat(1) },
+});
+const aCase = fc.tuple(anOffsite, fc.oneof(aPolicy, aStrictPolicy), aZone, aNow);
+
+describe('one off-site, whatever lies there', () => {
+  const staying = (held: readonly Held[], ...how: [Retention, string, { now: Date }]) => {
+    const kept = new Set(retainParts(held, ...how).flatMap(({ backup, keep }) => (keep ? [backup] : [])));
+    return held.filter(({ backup }) => kept.has(backup));
+  };
+
+  test('applied to what stays, it removes nothing more', () => {
+    fc.assert(
+      fc.property(aCase, ([held, ...how]) => {
+        const once = staying(held, ...how);
+        expect(staying(once, ...how)).toEqual(once);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('what stays has the full dump that it needs, as long as that was there', () => {
+    fc.assert(
+      fc.property(aCase, ([held, ...how]) => {
+        const there = new Set(held.map(({ backup }) => backup));
+        const left = new Set(staying(held, ...how).map(({ backup }) => backup));
+        for (const { backup, dependsOn } of held)
+          if (left.has(backup) && dependsOn !== undefined && there.has(dependsOn))
+            expect(left).toContain(dependsOn);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('the newest that can be restored stays, of every part; so do marked ones, and those being read', () => {
+    fc.assert(
+      fc.property(aCase, ([held, ...how]) => {
+        const left = staying(held, ...how).map(({ backup }) => backup);
+        const past = held.filter(({ backup }) => backup <= at(how[2].now.toISOString()));
+        const restorable = new Set<string>();
+        for (const { backup, dependsOn } of [...held].sort((one, other) =>
+          one.backup < other.backup ? -1 : 1,
+        ))
+          if (dependsOn === undefined || restorable.has(dependsOn)) restorable.add(backup);
+        for (const part of partNames) {
+          const whole = past.filter(
+            ({ backup, parts }) => parts.includes(part) && (part !== 'database' || restorable.has(backup)),
+          );
+          const newest = whole
+            .map(({ backup }) => backup)
+            .sort()
+            .at(-1);
+          if (newest !== undefined) expect(left).toContain(newest);
+        }
+        for (const { backup, kept, reading } of held)
+          if (reading || kept === 'forever' || kept === 'odd') expect(left).toContain(backup);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('the order of the list and twins in it make no difference', () => {
+    fc.assert(
+      fc.property(
+        aCase.chain(([held, ...how]) =>
+          fc.tuple(
+            fc.constant(held),
+            fc.shuffledSubarray([...held, ...held], { minLength: held.length * 2 }),
+            fc.constant(how),
+          ),
+        ),
+        ([held, mixed, how]) => {
+          const tidy = (decisions: ReturnType<typeof retainParts>) =>
+            decisions.map(({ backup, keep, reasons }) => ({ backup, keep, reasons }));
+          expect(tidy(retainParts(mixed, ...how))).toEqual(tidy(retainParts(held, ...how)));
+        },
+      ),
+    );
+  });
+
+  test('removed one by one, no delta outlives its full dump', () => {
+    fc.assert(
+      fc.property(aCase, ([held, ...how]) => {
+        const there = new Set(held.map(({ backup }) => backup));
+        const complete = held.filter(({ dependsOn }) => dependsOn === undefined || there.has(dependsOn));
+        const going = retainParts(held, ...how).flatMap(({ backup, keep }) => (keep ? [] : [backup]));
+        for (const gone of removalOrder(going, held)) {
+          there.delete(gone);
+          for (const { backup, dependsOn } of complete)
+            if (there.has(backup) && dependsOn !== undefined) expect(there).toContain(dependsOn);
+        }
+      }),
+    );
+  });
+});
+
+describe('what speaks for a backup', () => {
+  const policy = { ...none, last: 1 };
+  const now = { now: new Date('2026-11-22T12:00:00Z') };
+  const decide = (held: readonly Partial<Held>[], zone = 'UTC', when = now) =>
+    Object.fromEntries(
+      retainParts(
+        held.map((one) => ({ backup: '', parts: partNames, ...one })),
+        policy,
+        zone,
+        when,
+      ).map(({ backup, reasons }) => [backup, reasons]),
+    );
+
+  test('a delta that stays keeps its full dump, which says for whom', () => {
+    const [full, first, second] = ['20261115T031700Z', '20261116T031700Z', '20261121T031700Z'];
+    expect(
+      decide([{ backup: full }, { backup: first, dependsOn: full }, { backup: second, dependsOn: full }]),
+    ).toEqual({ [second]: ['newest', 'last'], [first]: [], [full]: [`full dump of ${second}`] });
+  });
+
+  test('a delta without its full dump takes no place: the newest that can be restored stays', () => {
+    const [good, orphan] = ['20261115T031700Z', '20261121T031700Z'];
+    expect(decide([{ backup: good }, { backup: orphan, dependsOn: '20261101T031700Z' }])).toEqual({
+      [orphan]: ['newest', 'last'],
+      [good]: ['newest', 'last'],
+    });
+  });
+
+  test("a mark holds to the end of its day in the instance's timezone", () => {
+    const held = [{ backup: '20261121T031700Z' }, { backup: '20261101T031700Z', kept: '2026-11-22' }];
+    const old = '20261101T031700Z';
+    const midnight = { now: new Date('2026-11-22T23:30:00Z') }; // 00:30 of the 23rd in Berlin, 18:30 in New York
+    expect(decide(held)[old]).toEqual(['kept until 2026-11-22']);
+    expect(decide(held, 'Europe/Berlin', midnight)[old]).toEqual([]);
+    expect(decide(held, 'America/New_York', midnight)[old]).toEqual(['kept until 2026-11-22']);
+    expect(decide([held[0] ?? {}, { backup: old, kept: 'forever' }])[old]).toEqual(['kept']);
+  });
+
+  test('of two marks the later one holds', () => {
+    const twice = ['2026-11-20', '2027-01-31'].map((kept) => ({ backup: '20261101T031700Z', kept }));
+    expect(decide([{ backup: '20261121T031700Z' }, ...twice])['20261101T031700Z']).toEqual([
+      'kept until 2027-01-31',
+    ]);
+  });
+
+  test('one that is being read stays, and its full dump with it', () => {
+    const reading = { backup: '20261116T031700Z', dependsOn: '20261115T031700Z', reading: true };
+    expect(decide([{ backup: '20261121T031700Z' }, reading, { backup: '20261115T031700Z' }])).toMatchObject({
+      '20261116T031700Z': ['being read'],
+      '20261115T031700Z': ['full dump of 20261116T031700Z'],
+    });
+  });
+
+  test('made while the clock was ahead, it takes no place from those of today', () => {
+    const [ahead, tonight, before] = ['20300101T031700Z', '20261122T031700Z', '20261121T031700Z'];
+    expect(decide([{ backup: ahead }, { backup: tonight }, { backup: before }])).toEqual({
+      [ahead]: ['from the future'],
+      [tonight]: ['newest', 'last'],
+      [before]: [],
+    });
+    const whenItsTimeHasCome = { now: new Date('2030-01-02T00:00:00Z') };
+    expect(decide([{ backup: ahead }, { backup: tonight }], 'UTC', whenItsTimeHasCome)).toEqual({
+      [ahead]: ['newest', 'last'],
+      [tonight]: [],
+    });
+  });
+
+  test('what is no id of ours is left alone, and keeps nothing else from being decided upon', () => {
+    expect(decide([{ backup: '20261121T031700Z' }, { backup: '20269999T999999Z' }])).toEqual({
+      '20269999T999999Z': ['not an id of ours'],
+      '20261121T031700Z': ['newest', 'last'],
+    });
   });
 });

@@ -49,6 +49,8 @@ function permafrost(wallMs: number, outageMs: number, bytesAdded: number, worker
     reportedBytes: bytesAdded,
     serverPeakBytes: 1e8,
     historyEvents: 200,
+    deliveryMs: wallMs * 0.7,
+    mediaMs: wallMs * 0.5,
   };
   return {
     ...night(wallMs, outageMs, bytesAdded),
@@ -56,8 +58,12 @@ function permafrost(wallMs: number, outageMs: number, bytesAdded: number, worker
   };
 }
 
-function round(nights: Round['nights']): Round {
-  return { ownMs: [900, 1000, 5000], nights };
+function bare(wallMs: number): Night {
+  return { wallMs, bytesAdded: 1 };
+}
+
+function round(nights: Round['nights'], quiet: Round['quiet'] = {}): Round {
+  return { ownMs: [900, 1000, 5000], nights, quiet };
 }
 
 function results(...rounds: Round[]): Results {
@@ -74,7 +80,7 @@ function results(...rounds: Round[]): Results {
 
 const good = round({
   recipe: [night(100_000, 98_000, 3e9)],
-  permafrost: [permafrost(30_000, 1_500, 3.1e9, 2e8), permafrost(20_000, 1_400, 2e8, 2.2e8)],
+  permafrost: [permafrost(30_000, 1_500, 3.1e9, 2e8), permafrost(20_000, 1_400, 2e7, 2.2e8)],
 });
 
 describe('the targets', () => {
@@ -85,7 +91,7 @@ describe('the targets', () => {
       ["… over the recipe's", 500 / 97_000, true],
       ["first night over the recipe's", 0.3, true],
       ["second night over the recipe's", 0.2, true],
-      ["second night's bytes over the recipe's", 2 / 30, true],
+      ["second night's bytes over the recipe's, restic", 2 / 300, true],
       ["worker's peak memory", 2.2e8, true],
       ['orchestration', 3, true],
     ]);
@@ -99,9 +105,37 @@ describe('the targets', () => {
     const found = targets(results(good, slow, slow));
     expect(found.filter((target) => target.good).map(({ what }) => what)).toEqual([
       "second night over the recipe's",
-      "second night's bytes over the recipe's",
+      "second night's bytes over the recipe's, restic",
       'orchestration',
     ]);
+  });
+
+  test('compare two off-sites with the slower of the two alone, night by night, and as whole nights', () => {
+    const both = round({
+      permafrost: [permafrost(30_000, 0, 1, 1), permafrost(10_000, 0, 1, 1)],
+      'permafrost-rclone': [permafrost(20_000, 0, 1, 1), permafrost(20_000, 0, 1, 1)],
+      'permafrost-two': [permafrost(33_000, 0, 1, 1), permafrost(30_000, 0, 1, 1)],
+    });
+    const found = targets(results(both)).filter(({ most }) => most === 1.15);
+    expect(found.map(({ what, value, good: isGood }) => [what, value.median, isGood])).toEqual([
+      ['two off-sites over the slower one alone, first night: sent and read back', 1.1, true],
+      ['… the whole night', 1.1, true],
+      ['two off-sites over the slower one alone, second night: sent and read back', 1.5, false],
+      ['… the whole night', 1.5, false],
+    ]);
+    const { 'permafrost-rclone': rclone, ...others } = both.nights;
+    expect(rclone).toBeDefined();
+    expect(targets(results(round(others))).filter(({ most }) => most === 1.15)).toEqual([]);
+  });
+
+  test('compare the media of a quiet night with the bare tool, and tell the whole night beside it unjudged', () => {
+    const quiet = { 'permafrost-rsync': permafrost(20_000, 0, 0, 1), 'bare-rsync': bare(8_000) };
+    const found = targets(results(round({}, quiet)));
+    expect(found.map(({ what, value, good: isGood }) => [what, value.median, isGood])).toEqual([
+      ['media of a night without new ones over bare rsync -a', 1.25, true],
+      ['… the whole night', 2.5, undefined],
+    ]);
+    expect(targets(results(round({}, { 'bare-rsync': bare(8_000) })))).toEqual([]);
   });
 
   test('without the recipe are those that are no ratio', () => {
@@ -117,11 +151,18 @@ describe('the targets', () => {
 });
 
 test('the page has the command, the machine, each way in a column, and where the seconds went', () => {
-  const page = markdown(results(good, good));
+  const quiet = { permafrost: permafrost(10_000, 900, 0, 1e8), 'bare-restic': bare(5_000) };
+  const page = markdown(results(good, { ...good, quiet }));
   expect(page).toContain('`npm run bench`, 2026-11-22; 2 rounds');
   expect(page).toContain('processor 2 × X');
-  expect(page).toContain('|  | classic recipe | Permafrost, night 1 | Permafrost, night 2 |');
+  expect(page).toContain('### Night 1\n\n|  | classic recipe | Permafrost |');
+  expect(page).toContain('### Night 2\n\n|  | Permafrost |');
   expect(page).toContain('| whole night | 100.0 s (100.0 s to 100.0 s) | 30.0 s (30.0 s to 30.0 s)');
+  expect(page).toContain('nothing has changed\n\n|  | Permafrost | bare restic backup |');
+  expect(page).toContain('| … media looked at and sent | 5.00 s |  |');
+  // The bare tool stops nothing: that is no downtime of 0.
+  expect(page).toContain('| services down | 0.90 s |  |');
+  expect(page).toContain('| … the whole night | 2.000 |  |  |');
   expect(page).toContain(
     '| capture | dumpDatabase (2 attempts) | 1.00 | 5.00 | 4.00 | 4.50 | 0.25 | 0.13 | 0.13 |',
   );

@@ -4,7 +4,7 @@ import { defaultPayloadConverter } from '@temporalio/common';
 import { historyFromJSON } from '@temporalio/common/lib/proto-utils.js';
 import { expect, test } from 'vitest';
 import { readHistory, type RunHistory } from '../../../bench/figures/history.js';
-import { profileOf } from '../../../bench/figures/profile.js';
+import { deliveryMs, mediaMs, profileOf } from '../../../bench/figures/profile.js';
 import { shortly } from '../../../bench/watch/processes.js';
 import { lengthOf, united, within } from '../../../bench/stretches.js';
 import type { BackupReport, Phase } from '../../../src/backups/report.js';
@@ -63,6 +63,28 @@ test('each step of it is in the phase in which it was asked for', () => {
   ).toEqual(['preflight', 'quiesce', 'quiesce', 'capture', 'upload', 'verify', 'seal']);
   // It tidies up when all phases are over.
   expect(phaseOf('sweepRun')).toBe('');
+});
+
+test('the delivery of a recorded night is from its first upload to its last seal', () => {
+  const [upload, seal] = ['upload', 'seal'].map((wanted) =>
+    report.phases.find(({ name }) => name === wanted),
+  );
+  const length = Date.parse(seal?.finishedAt ?? '') - Date.parse(upload?.startedAt ?? '');
+  expect(length).toBeGreaterThan(0);
+  expect(deliveryMs(report.phases)).toBe(length);
+  expect(deliveryMs([])).toBe(0);
+});
+
+test("the media's own time is that of their index and of their uploads, whatever else is sent", () => {
+  const step = (name: string, from: number, to: number) => ({ name, askedAt: from, attempts: 1, from, to });
+  const steps = [
+    step('dumpDatabase', 0, 9_000),
+    step('indexMedia', 1_000, 3_000),
+    step('uploadParts: database, secrets, redis to box', 4_000, 20_000),
+    step('uploadParts: media to box', 4_000, 6_000),
+    step('uploadParts: media to vault', 5_000, 7_000),
+  ];
+  expect(mediaMs({ steps })).toBe(5_000);
 });
 
 test('a command goes by what somebody would call it', () => {

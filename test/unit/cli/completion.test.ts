@@ -43,6 +43,10 @@ describe('what Tab offers', () => {
     [['backup', '--offsite', '=', 'v'], ['vault']], // as bash splits it
     [['backup', '--allow', 'smaller'], ['smaller-database']],
     [['backup', '--dry-run', 'ex'], ['example.social']],
+    [['keep', '20261121T031700Z', 'ot'], ['other.example']],
+    [['prune', '--offsite', 'vault,'], ['vault,cloud']],
+    [['copy', '--from', 'vault', '--to', 'c'], ['cloud']],
+    [['check-fr'], ['check-freshness']],
     [['backup', '--dr'], ['--dry-run']],
     [['cancel', 'ot'], ['other.example']],
     [

@@ -24,7 +24,7 @@ const whole = `instances:
       services: { kind: systemd, units: [mastodon-web, mastodon-sidekiq, mastodon-streaming@4000.service] }
       health: http://127.0.0.1:3000/health
       extraFiles: [/etc/nginx/sites-available/mastodon, /etc/systemd/system/mastodon-*.service.d]
-    database: { format: custom, jobs: 4, lockWaitTimeout: 30s, host: /run/postgresql, port: 5433 }
+    database: { format: custom, jobs: 4, lockWaitTimeout: 30s, delta: off, host: /run/postgresql, port: 5433 }
     quiesce: { mode: full, budget: 30m, lease: 1h }
     offsites: [cloud]
     allow: [other-domain, smaller-database]
@@ -44,9 +44,10 @@ const whole = `instances:
         names: [web, sidekiq]
 offsites:
   vault: { kind: restic, repository: backups, passwordFile: ~/vault.password, environmentFile: b2.env }
-  cloud: { kind: rclone, remote: "cloudcrypt:mastodon", configFile: rclone.conf }
-  box: { kind: rsync, target: "user@box:/srv/backups", identityFile: id, knownHosts: known, recipients: [age1xyz] }
+  cloud: { kind: rclone, remote: "cloudcrypt:mastodon", configFile: rclone.conf, configPasswordFile: pw, bandwidth: 5M }
+  box: { kind: rsync, target: "user@box:/srv/backups", port: 23, identityFile: id, knownHosts: known, recipients: [age1xyz] }
 temporal: { address: "temporal.internal:7233", apiKeyFile: api.key, tls: { caFile: ca.pem } }
+trustedKeys: [other.pub]
 state: ../state
 `;
 
@@ -59,7 +60,7 @@ test('a host, a root and one off-site are enough', () => {
         domain: 'example.social',
         host: { kind: 'local', folder: '/var/lib/permafrost/host' },
         mastodon: { root: '/home/mastodon/live', mediaCache: 'exclude', extraFiles: [] },
-        database: { format: 'custom', jobs: 2, lockWaitTimeoutMs: 10_000 },
+        database: { format: 'custom', jobs: 2, lockWaitTimeoutMs: 10_000, fullEveryMs: 604_800_000 },
         quiesce: { mode: 'brief', budgetMs: 600_000, leaseMs: 900_000 },
         offsites: ['vault'],
         allow: [],
@@ -86,6 +87,7 @@ test('a host, a root and one off-site are enough', () => {
     },
     temporal: { kind: 'embedded', port: 7233, uiPort: 8233 },
     state: '/var/lib/permafrost',
+    trustedKeys: [],
   });
 });
 

@@ -20,7 +20,7 @@ instances:
       services: { kind: systemd, units: [mastodon-web] }
       health: http://127.0.0.1:3000/health
       extraFiles: [/etc/nginx/sites-available/mastodon]
-    database: { format: custom, jobs: 4, lockWaitTimeout: 30s, host: /run/postgresql, port: 5433 }
+    database: { format: custom, jobs: 4, lockWaitTimeout: 30s, delta: { fullEvery: 14d }, host: /run/postgresql, port: 5433 }
     quiesce: { mode: full, budget: 5m, lease: 1h }
     offsites: [cloud]
     allow: [other-domain]
@@ -36,10 +36,11 @@ instances:
       root: live
       services: { kind: commands, start: [[up, a]], stop: [[down, a]], status: [[is-up, a]], names: [web] }
 offsites:
-  cloud: { kind: rclone, remote: "cloudcrypt:mastodon", configFile: rclone.conf, encrypted: true }
+  cloud: { kind: rclone, remote: "cloudcrypt:mastodon", configFile: rclone.conf, configPasswordFile: pw, encrypted: true, bandwidth: 5M }
   vault: { kind: restic, repository: backups, passwordFile: pw, identityFile: id, knownHosts: known, environmentFile: b2.env }
-  box: { kind: rsync, target: "user@box:/srv", identityFile: id, knownHosts: known, recipients: [age1xyz], ageIdentityFile: age, encrypted: true }
+  box: { kind: rsync, target: "user@box:/srv", port: 23, identityFile: id, knownHosts: known, recipients: [age1xyz], ageIdentityFile: age, encrypted: true }
 temporal: { address: "temporal.internal:7233", namespace: n, apiKeyFile: k, tls: { serverName: s, caFile: ca, certFile: c, keyFile: k } }
+trustedKeys: [other.pub]
 state: ../state
 `);
 /** Keys that exclude others: tried in a second configuration. */

@@ -4,10 +4,10 @@ import {
   escapePattern,
   includeLine,
   isDamage,
-  lastMessage,
   messageOf,
   summarySchema,
 } from '../../../src/offsite/restic-output.js';
+import { lastMessage } from '../../../src/offsite/lines.js';
 
 const summary = { message_type: 'summary', snapshot_id: 'a'.repeat(64), data_added: 7 };
 

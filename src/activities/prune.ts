@@ -1,0 +1,137 @@
+import { activityInfo } from '@temporalio/activity';
+import { z } from 'zod';
+import type { BackupId } from '../backups/id.js';
+import type { Pruned, PruneRequest } from '../backups/prune-report.js';
+import type { Configuration, InstanceConfig } from '../config/configuration.js';
+import { Failure } from '../errors.js';
+import type { FollowJob, Offsite } from '../offsite/offsite.js';
+import { planPrune } from '../offsite/prune-plan.js';
+import { offsiteOf, withOffsite } from '../offsite/read.js';
+import { permitNamePattern, redeemPermit } from '../records/permits.js';
+import { endedRuns } from '../records/read-runs.js';
+import { beingRead } from '../records/readers.js';
+import { noteRemovals, takeRemovalsBack } from '../records/removals.js';
+import { pruneWorkflowId } from '../workflows/names.js';
+import { activity, report } from './activity.js';
+import { type Ground, refuse } from './ground.js';
+import { domainInput, offsiteInput, runInput, type RunRef } from './inputs.js';
+import { forgetJobs, jobsOf } from './jobs.js';
+import { follower, openForRun } from './offsites.js';
+
+const pruneInput: z.ZodType<PruneRequest> = z.strictObject({
+  instance: domainInput,
+  offsites: z.array(offsiteInput).min(1).max(20),
+  permit: z.string().regex(permitNamePattern, 'not a permit'),
+});
+
+/** Retention: on every night where its backup is sealed, and by hand. */
+export function pruneActivities(ground: Ground) {
+  return {
+    /** Applies retention to one off-site, after the new backup is sealed there. The newest backup always stays. */
+    pruneOffsite: activity(
+      z.strictObject({ run: runInput, offsite: offsiteInput }),
+      async ({ run, offsite }) => {
+        const { configuration, config, host } = await ground.inspect(run.instance, run.backup);
+        const place = await openForRun(ground, run, offsite, false);
+        const { removed, kept, appendOnly } = await applyRetention(place, {
+          ...{ configuration, config, run },
+          follow: follower(host, run, `${offsite}-prune`),
+          sealed: run.backup,
+        });
+        return { removed: removed.length, kept, appendOnly };
+      },
+    ),
+
+    /**
+     * Redeems the permit of a prune by hand.
+     *
+     * @throws Failure `Refused` without one, and `ConfigInvalid` for names that the configuration does not have.
+     */
+    admitPrune: activity(pruneInput, async (request) => {
+      const { config } = await admitted(ground, request);
+      return { offsites: config.offsites.filter((name) => request.offsites.includes(name)) };
+    }),
+
+    /** Applies retention to one off-site by hand, from the machine that reads it. Asks for the permit again. */
+    pruneByHand: activity(
+      z.strictObject({ run: runInput, offsite: offsiteInput, request: pruneInput }),
+      async ({ run, offsite, request }): Promise<Pruned> => {
+        const { configuration, config } = await admitted(ground, request);
+        if (run.instance !== request.instance || !request.offsites.includes(offsite))
+          throw refuse('the permit was given for something else', 'run permafrost prune again');
+        report({ subject: offsite });
+        return withOffsite(
+          configuration,
+          config,
+          offsiteOf(configuration, offsite),
+          async (place, { host }) => {
+            const follow = follower(host, run, `${offsite}-prune`);
+            const pruned = await applyRetention(place, { configuration, config, run, follow });
+            await forgetJobs(host, (id) => id.startsWith(jobsOf(run)) && id.includes(offsite));
+            return pruned;
+          },
+        );
+      },
+    ),
+  };
+}
+
+/** Who asks is whoever runs Permafrost, and for no more than was permitted. */
+async function admitted(
+  ground: Ground,
+  { instance, offsites, permit }: PruneRequest,
+): Promise<{ configuration: Configuration; config: InstanceConfig }> {
+  const { configuration, config } = await ground.open(instance);
+  for (const name of offsites) {
+    if (!config.offsites.includes(name))
+      throw refuse(`'${name}' is not an off-site of ${instance}`, `it has: ${config.offsites.join(', ')}`);
+  }
+  const { workflowExecution } = activityInfo();
+  if (workflowExecution?.workflowId !== pruneWorkflowId(instance))
+    throw refuse('only a run of prune removes anything', 'permafrost prune');
+  const wanted = { what: 'prune', instance, choices: offsites };
+  await redeemPermit(configuration.state, permit, wanted, workflowExecution.runId);
+  return { configuration, config };
+}
+
+/**
+ * Removes what retention lets go. Nothing when the list could not be read completely (`list` throws then).
+ *
+ * @param sealed a backup that must be there, sealed, before anything is removed.
+ */
+async function applyRetention(
+  place: Offsite,
+  {
+    configuration: { state },
+    config,
+    run,
+    follow,
+    sealed,
+  }: {
+    readonly configuration: Configuration;
+    readonly config: InstanceConfig;
+    readonly run: RunRef;
+    readonly follow: FollowJob;
+    readonly sealed?: BackupId;
+  },
+): Promise<Pruned> {
+  const stored = await place.list();
+  if (sealed !== undefined && !stored.sealed.some(({ backup }) => backup === sealed)) {
+    throw new Failure('Refused', `${sealed} is not sealed on ${place.name}: nothing is removed there`, {
+      next: 'retention is applied after the next sealed backup',
+    });
+  }
+  const ended = await endedRuns(state, run.instance);
+  // Looked at last: what somebody begins to read now is seen.
+  const reading = await beingRead(state, place.name);
+  const plan = planPrune(stored, config, { now: new Date(), reading, ended, run: run.backup });
+  const removed = plan.decisions.filter(({ keep }) => !keep).map(({ backup }) => backup);
+  const swept = plan.leftovers.filter(({ keep }) => !keep).map(({ backup }) => backup);
+  const where = { instance: run.instance, offsite: place.name };
+  await noteRemovals(state, where, removed);
+  if ((await place.remove(plan.removals, follow)) === 'append-only') {
+    await takeRemovalsBack(state, where, removed);
+    return { removed: [], swept: [], kept: stored.sealed.length, appendOnly: true };
+  }
+  return { removed, swept, kept: stored.sealed.length - removed.length, appendOnly: false };
+}

@@ -1,0 +1,70 @@
+import { type BackupId, timeOfBackup } from '../backups/id.js';
+import { type Decision, removalOrder, retainParts } from '../backups/retention.js';
+import type { InstanceConfig } from '../config/configuration.js';
+import type { StoredBackups } from './offsite.js';
+
+/** What nobody seals any more is swept after this, whoever sent it: no upload that is still wanted takes so long. */
+const abandonedAfterMs = 8 * 86_400_000;
+
+/** What a machine knows besides what lies on the off-site. */
+export interface PruneFacts {
+  readonly now: Date;
+  /** Backups that are read, or copied there, at this moment. */
+  readonly reading: ReadonlySet<BackupId>;
+  /** Runs of this machine that have ended. */
+  readonly ended: ReadonlySet<BackupId>;
+  /** The run that prunes: what began after it is not its business. */
+  readonly run?: BackupId;
+}
+
+export interface PrunePlan {
+  /** Of every sealed backup, newest first. */
+  readonly decisions: readonly Decision[];
+  /** Of what dead runs have left, newest first; its reasons say also why it goes. */
+  readonly leftovers: readonly Decision[];
+  /** Everything that goes, in the order in which nothing that is left lacks what it needs. */
+  readonly removals: readonly BackupId[];
+}
+
+/** What retention does to one off-site, and why. Pure. */
+export function planPrune(
+  { sealed, unsealed }: StoredBackups,
+  config: Pick<InstanceConfig, 'retention' | 'schedule'>,
+  facts: PruneFacts,
+): PrunePlan {
+  const decisions = retainParts(
+    sealed.map((one) => ({ ...one, reading: facts.reading.has(one.backup) })),
+    config.retention,
+    timezoneOf(config),
+    facts,
+  );
+  const leftovers = [...unsealed]
+    .sort()
+    .reverse()
+    .map((backup): Decision => {
+      const spared = spareLeftover(backup, facts);
+      return { backup, keep: spared !== null, reasons: [spared ?? 'never sealed, its run has ended'] };
+    });
+  const going = [...decisions, ...leftovers].filter(({ keep }) => !keep).map(({ backup }) => backup);
+  return { decisions, leftovers, removals: removalOrder(going, sealed) };
+}
+
+/** The timezone in which an instance's days are counted. */
+export function timezoneOf({ schedule }: Pick<InstanceConfig, 'schedule'>): string | undefined {
+  return schedule.backup?.timezone;
+}
+
+/** Why something that was never sealed stays; null when it is certainly ours or abandoned, and certainly dead. */
+function spareLeftover(backup: BackupId, { now, reading, ended, run }: PruneFacts): string | null {
+  if (reading.has(backup)) return 'being filled';
+  if (run !== undefined && backup >= run) return 'newer than this run';
+  if (ended.has(backup)) return null;
+  let ageMs;
+  try {
+    ageMs = now.getTime() - timeOfBackup(backup).getTime();
+  } catch {
+    return 'not an id of ours';
+  }
+  // Another Permafrost may fill the same place for the same instance.
+  return ageMs < abandonedAfterMs ? 'never sealed; maybe being filled by another machine' : null;
+}

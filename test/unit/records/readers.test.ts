@@ -1,0 +1,46 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { beingRead, withReading } from '../../../src/records/readers.js';
+
+const backup = '20261121T031700Z';
+
+let state: string;
+beforeEach(() => {
+  state = mkdtempSync(join(tmpdir(), 'permafrost-readers-'));
+});
+afterEach(() => rmSync(state, { recursive: true }));
+
+const marks = () => readdirSync(join(state, 'reading'));
+
+test('a backup is being read while somebody reads it, there and nowhere else', async () => {
+  expect(await beingRead(state, 'vault')).toEqual(new Set());
+  await withReading(state, 'vault', backup, () =>
+    withReading(state, 'vault', backup, async () => {
+      expect(await beingRead(state, 'vault')).toEqual(new Set([backup]));
+      expect(await beingRead(state, 'cellar')).toEqual(new Set());
+    }),
+  );
+  expect(await beingRead(state, 'vault')).toEqual(new Set());
+});
+
+test('also when reading fails, the mark is taken off', async () => {
+  const failing = withReading(state, 'vault', backup, () => Promise.reject(new Error('unreadable')));
+  await expect(failing).rejects.toThrow('unreadable');
+  expect(marks()).toEqual([]);
+});
+
+test('readers that are gone, or hang, hold nothing; their marks are removed', async () => {
+  await withReading(state, 'vault', backup, async () => {
+    const dead = execFileSync('sh', ['-c', 'echo $$'], { encoding: 'utf8' }).trim();
+    writeFileSync(join(state, 'reading', `vault_20261101T031700Z_${dead}_x`), '');
+    const hanging = join(state, 'reading', `vault_20261102T031700Z_${String(process.pid)}_x`);
+    writeFileSync(hanging, '');
+    const eleven = new Date(Date.now() - 11 * 60_000);
+    utimesSync(hanging, eleven, eleven);
+    expect(await beingRead(state, 'vault')).toEqual(new Set([backup]));
+    expect(marks()).toHaveLength(1);
+  });
+});
