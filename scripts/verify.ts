@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 import {
-  type VerifiedCopy,
   type VerifyDepth,
   verifyDepths,
   type VerifyReport,
@@ -95,7 +94,8 @@ function tellFailed(context: Context, request: VerifyRequest, report: VerifyRepo
 }
 
 /** One document for each off-site; when one was asked for, it alone. */
-function documentOf({ from }: VerifyRequest, { copies }: VerifyReport): VerifiedCopy | VerifiedCopy[] {
+function documentOf({ from }: VerifyRequest, { copies: all, notOn = [] }: VerifyReport) {
+  const copies = notOn.length === 0 ? all : all.map((copy) => ({ ...copy, notOn }));
   const [only] = copies;
   return only !== undefined && (from !== undefined || copies.length === 1) ? only : copies;
 }

@@ -52,6 +52,12 @@ export function report(progress: Partial<StepProgress>): void {
   if (state) state.details = { ...state.details, ...progress };
 }
 
+/** As `report`, for what goes on for long: throws when nobody wants it any more, so that it ends there. */
+export function tell(progress: Partial<StepProgress>): void {
+  cancellation().throwIfAborted();
+  report(progress);
+}
+
 /** Aborts when the activity is cancelled, its worker shuts down, or its run is gone. */
 export function cancellation(): AbortSignal {
   return Context.current().cancellationSignal;

@@ -6,8 +6,7 @@ import type { Host } from '../hosts/host.js';
 import { mediaIndexFiles } from '../mastodon/media-index.js';
 import type { Offsite } from '../offsite/offsite.js';
 import type { ExpectedFile } from '../offsite/verify.js';
-import { mediaFacts } from './media.js';
-import { needFacts, sealedIndex, type Spool } from './spool.js';
+import { sealedIndex, type Spool, turnOf } from './spool.js';
 
 interface Captured {
   copy: Offsite;
@@ -22,14 +21,15 @@ interface Captured {
 /**
  * The media as they were captured, with those that this night reads back: of the new ones by file, of the old ones by
  * folder. Old is what was in the index that this very off-site was last sealed with, as long as it still has that backup:
- * one that missed nights, or was emptied, gets read what it got now.
+ * one that missed nights, or was emptied, gets read what it got now. The share moves on by the off-site's own nights: one
+ * that gets every second backup is read through as well.
  */
 export async function capturedMedia(captured: Captured): Promise<() => AsyncIterable<ExpectedFile>> {
   const { host, spool, share, copy, domain, backup } = captured;
-  const { ordinal } = await needFacts(host, spool, 'media', mediaFacts);
-  const pickNew = pickForVerify(ordinal, share.new);
-  const pickOld = pickForVerify(ordinal, share.old);
   const last = await sealedIndex(host, spool, domain, copy.name);
+  const turn = turnOf(backup, last);
+  const pickNew = pickForVerify(turn, share.new);
+  const pickOld = pickForVerify(turn, share.old);
   const still = last !== undefined && (await copy.list()).sealed.some((one) => one.backup === last.backup);
   const before = last !== undefined && still && last.backup !== backup ? last.path : undefined;
   const tonight = `${spool.media.folder}/index/${mediaIndexFiles.index}`;

@@ -3,19 +3,20 @@ import { appendFile, mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Manifest, ManifestPart } from '../backups/manifest.js';
 import { emptyHeader, type MediaRecord, readMediaIndex } from '../backups/media-index.js';
-import type { StepProgress } from '../backups/report.js';
 import type { Finding } from '../backups/verify-report.js';
 import { pickForVerify, verifyFolder } from '../backups/verify-sample.js';
 import { Failure } from '../errors.js';
 import { freeBytes } from '../hosts/space.js';
 import type { CapturedPart, StoredPart, StoredPartRef } from '../offsite/offsite.js';
+import { withOwnScratch } from '../offsite/own-scratch.js';
 import { refOf } from '../offsite/part-ref.js';
 import { SeenSet } from '../offsite/seen-set.js';
 import { stageEntries, stageMedia } from '../offsite/stage.js';
 import { type Checked, verifyCopy } from '../offsite/verify.js';
+import { poolFolder, poolName } from '../offsite/tree-layout.js';
 import { findFull } from '../offsite/whole-dump.js';
 import { present } from '../present.js';
-import { cancellation, report } from './activity.js';
+import { tell } from './activity.js';
 import { type Copying, type Filling, needNote } from './copy-stage.js';
 import { storedFacts } from './offsites.js';
 
@@ -114,11 +115,8 @@ export async function readBack(copy: Copying, manifest: Manifest): Promise<Check
     }
   };
   const excused = new Set(manifest.copy.changedMeanwhile);
-  const verified = await verifyCopy(
-    target,
-    { entries, ...(media === undefined ? {} : { media: { ref: media, files, excused } }) },
-    { scratch: copy.scratch, tell },
-  );
+  const expected = { entries, ...(media === undefined ? {} : { media: { ref: media, files, excused } }) };
+  const verified = await withOwnScratch(copy, (scratch) => verifyCopy(target, expected, { scratch, tell }));
   const delta = manifest.database?.delta;
   const full = delta === undefined ? undefined : await findFull(target, delta);
   const findings: Finding[] = [
@@ -127,14 +125,17 @@ export async function readBack(copy: Copying, manifest: Manifest): Promise<Check
   ];
   const [first] = findings;
   if (first === undefined) return verified.checked;
-  // What that fails with hides no finding.
-  if (media !== undefined && verified.damaged.length > 0)
-    await target.mend?.(media, verified.damaged).catch(() => undefined);
+  // A copy removes nothing that other backups there may need.
+  const [key] = pooled ? verified.damaged : [];
+  const others = verified.damaged.length > 1 ? ' and the other damaged media' : '';
+  const removing = key === undefined ? '' : `, remove ${poolFolder}/${poolName(key)}${others} there`;
   const more = findings.length > 1 ? ` (and ${String(findings.length - 1)} more)` : '';
   throw new Failure(
     'VerifyFailed',
     `${step.backup} did not come back from ${step.to} as it was sent: ${first.part}: ${first.path ?? ''} ${first.problem}${more}`,
-    { next: `nothing was sealed on ${step.to}; look after it (a disk, a provider), then copy again` },
+    {
+      next: `nothing was sealed on ${step.to}; look after it (a disk, a provider)${removing}, then copy again`,
+    },
   );
 }
 
@@ -147,12 +148,6 @@ function stageOf({ host, source }: Filling, totalBytes?: number) {
       tell({ bytes, ...present({ totalBytes }) });
     },
   };
-}
-
-/** Tells how far it is, and goes no further when nobody wants it any more. */
-function tell(progress: Partial<StepProgress>): void {
-  cancellation().throwIfAborted();
-  report(progress);
 }
 
 async function emptied({ folder }: Copying, name: string): Promise<string> {
@@ -199,13 +194,17 @@ async function* batches(
 }
 
 /** Before they are sent: what an interrupted attempt may have sent is read back too. */
-async function noteSent({ folder }: Copying, batch: readonly MediaRecord[]): Promise<void> {
-  await appendFile(join(folder, 'sent'), batch.map(({ sha256 }) => `${sha256}\n`).join(''));
+export async function noteSent(
+  { folder }: Pick<Copying, 'folder'>,
+  batch: readonly Pick<MediaRecord, 'sha256'>[],
+): Promise<void> {
+  // In a line of its own, whatever a killed attempt has left of its last one.
+  await appendFile(join(folder, 'sent'), batch.map(({ sha256 }) => `\n${sha256}`).join(''));
 }
 
-async function sentOf({ folder }: Copying): Promise<SeenSet> {
+export async function sentOf({ folder }: Pick<Copying, 'folder'>): Promise<SeenSet> {
   const sent = new SeenSet();
   const text = await readFile(join(folder, 'sent'), 'utf8').catch(() => '');
-  for (let at = 0; at < text.length; at += 65) sent.add(text.slice(at, at + 64), '');
+  for (const line of text.split('\n')) if (line.length === 64) sent.add(line, '');
   return sent;
 }

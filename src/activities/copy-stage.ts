@@ -52,7 +52,7 @@ export interface Filling extends Copying {
   forget(): Promise<void>;
 }
 
-/** The manifest as it lies on the source; `signed`: by one of ours, as far as that can be told. */
+/** The manifest as it lies on the source; `signed`: by one of ours. */
 const sourceNote = z.object({ manifest: manifestSchema, signed: z.boolean() });
 
 /** Opens the off-site that is to get the backup, which nobody prunes from it meanwhile. */
@@ -70,6 +70,7 @@ export async function withTarget<T>(
       offsite,
       async (target, { host, scratch }) => {
         requireHere(target, host);
+        await target.check(); // also that it encrypts, where it should: what is sent next is a database and secrets
         const folder = join(await stageFolder(host, step.instance), `${step.backup}-to-${step.to}`);
         await mkdir(folder, { recursive: true, mode: 0o700 });
         const pooled = offsite.kind !== 'restic';
@@ -138,7 +139,8 @@ export async function sweepStage({ state, offsites }: Configuration, instance: s
     const { folder } = await host.facts();
     const scratch = Object.keys(offsites).map((name) => `${folder}/scratch/${instance}-${name}-copy`);
     const left = [await stageFolder(host, instance), ...scratch, ...scratch.map((path) => `${path}-work`)];
-    await host.run(['rm', '-rf', '--', ...left], { timeoutMs: 3_000_000 });
+    const script = 'for path; do rm -rf -- "$path" "$path"-media-* || exit; done';
+    await host.run(['sh', '-c', script, 'sh', ...left], { timeoutMs: 3_000_000 });
   } finally {
     await host.close();
   }

@@ -52,6 +52,7 @@ export function copyActivities(ground: Ground) {
           const backup = chooseBackup(listed, word, { domain: instance, unread: [] });
           return open(to, async (target, targetHost) => {
             requireHere(target, targetHost);
+            await target.check();
             const there = new Set((await target.list()).sealed.map((stored) => stored.backup));
             if (there.has(backup)) return { backup, copies: [] };
             if (!source.opens) throw closed(source);
@@ -117,6 +118,7 @@ export function copyActivities(ground: Ground) {
             ...present({ changedMeanwhile }),
           },
         };
+        delete copied.signature; // of the copy on the other off-site
         // What nobody had signed must not look as if we had.
         const sealed = signed ? signManifest(copied, await signingKey(configuration.state)) : copied;
         return { bytesAdded: bytesAdded + (await target.seal(sealed, true)) };

@@ -12,7 +12,9 @@ import { present } from '../present.js';
  *
  * - `full.json`, the full dump, and `<backup>.signature`, which it names: the file is renamed into place when the signature
  *   lies there, so a crash leaves the old pair or the new one.
- * - `sealed-<offsite>.json`: that this off-site has it, where, and when it was last read back there whole.
+ * - `sealed-<offsite>.json`: that this off-site has it, and where.
+ * - `walked-<offsite>.json`: when a delta and its full dump were last put together from what lies there. It outlives the
+ *   full dump.
  * - `delta.json`: the size of the newest delta against it.
  *
  * Nothing here is needed for a restore. What is lost costs a full dump.
@@ -28,17 +30,11 @@ const fullSchema = z.object({
 });
 const { snapshot, root, stored } = manifestSchema.shape.parts.element.shape;
 const sealedSchema = z.object({
-  ...{ backup, provenAt: z.iso.datetime() },
+  backup,
   ref: z.object({ snapshot, root, files: stored }),
 });
+const walkedSchema = z.object({ walkedAt: z.iso.datetime() });
 const deltaSchema = z.object({ full: backup, bytes: z.number() });
-
-/** That an off-site has the full dump of a backup. */
-export interface SealedFull {
-  readonly ref: StoredPartRef;
-  /** ISO time at which it was last read back whole. */
-  readonly provenAt: string;
-}
 
 export class DatabaseBase {
   private constructor(
@@ -76,17 +72,23 @@ if command -v openssl > /dev/null; then openssl dgst -sha256 -r < "$1"; else sha
     return delta?.full === full.backup ? delta.bytes : undefined;
   }
 
-  /** Whether an off-site has the full dump of this backup, as far as the host knows. */
-  async sealedOn(offsite: string, full: string): Promise<SealedFull | null> {
+  /** Where an off-site has the full dump of this backup, as far as the host knows. */
+  async sealedOn(offsite: string, full: string): Promise<StoredPartRef | null> {
     const note = await this.#read(`sealed-${offsite}.json`, sealedSchema);
-    if (note?.backup !== full) return null;
-    const { ref, provenAt } = note;
-    return { provenAt, ref: { backup: full, name: 'database', ...present(ref) } };
+    return note?.backup === full ? { backup: full, name: 'database', ...present(note.ref) } : null;
   }
 
-  async noteSealed(offsite: string, { ref, provenAt }: SealedFull): Promise<void> {
-    const { backup: full, snapshot, root, files } = ref;
-    await this.#write(`sealed-${offsite}.json`, { backup: full, provenAt, ref: { snapshot, root, files } });
+  async #noteSealed(offsite: string, { backup: full, snapshot, root, files }: StoredPartRef): Promise<void> {
+    await this.#write(`sealed-${offsite}.json`, { backup: full, ref: { snapshot, root, files } });
+  }
+
+  /** ISO time of the last walk on an off-site that found nothing, against whichever full dump. */
+  async walkedAt(offsite: string): Promise<string | undefined> {
+    return (await this.#read(`walked-${offsite}.json`, walkedSchema))?.walkedAt;
+  }
+
+  async noteWalked(offsite: string, walkedAt: string): Promise<void> {
+    await this.#write(`walked-${offsite}.json`, { walkedAt });
   }
 
   /** The full dump is not there as it should be: no delta is made against it any more. */
@@ -102,18 +104,18 @@ if command -v openssl > /dev/null; then openssl dgst -sha256 -r < "$1"; else sha
    * From here on deltas are made against this full dump. Safe to run again.
    *
    * @param signature the file that becomes its signature: moved, on the same disk.
-   * @param sealed the off-sites that have it.
+   * @param sealed the off-sites that have it, and where.
    */
   async adopt(
     full: FullDump,
     signature: string,
-    sealed: readonly { name: string; sealed: SealedFull }[],
+    sealed: readonly { name: string; ref: StoredPartRef }[],
   ): Promise<void> {
     const move = `umask 077; mkdir -p -m 700 -- "$3" || exit 1
 if [ -f "$1" ]; then mv -f -- "$1" "$2"; else [ -f "$2" ]; fi`;
     const path = this.signaturePath(full);
     await this.host.run(['sh', '-c', move, 'sh', signature, path, this.folder]);
-    for (const one of sealed) await this.noteSealed(one.name, one.sealed);
+    for (const { name, ref } of sealed) await this.#noteSealed(name, ref);
     await this.#write('full.json', full);
     const tidy = 'cd -- "$1" && for f in *.signature; do [ "$f" = "$2" ] || rm -f -- "$f"; done';
     await this.host.run(['sh', '-c', tidy, 'sh', this.folder, `${full.backup}.signature`]);

@@ -18,7 +18,7 @@ import { databaseFacts, dumpFacts } from './database.js';
 import { planFacts, signatureOfDump } from './database-dump.js';
 import type { Ground, InstanceGround } from './ground.js';
 import { offsiteInput, runInput } from './inputs.js';
-import { storedFacts, verifiedFacts } from './offsites.js';
+import { storedFacts } from './offsites.js';
 import { needFacts, readFacts, spoolOf, writeFacts } from './spool.js';
 
 const offsitesInput = z.strictObject({ run: runInput, offsites: z.array(offsiteInput).max(20) });
@@ -68,14 +68,10 @@ export function planActivities(ground: Ground) {
       const sealed = await Promise.all(
         offsites.map(async (name) => {
           const { ref, bytesAdded } = await needFacts(host, spool, `stored-${name}-database`, storedFacts);
-          const { verifiedAt } = await needFacts(host, spool, `verified-${name}`, verifiedFacts);
           const stored = ref.files?.find((file) => file.entry === dumpEntry)?.bytes;
           return {
             ...{ name, storedBytes: stored ?? bytesAdded },
-            sealed: {
-              provenAt: verifiedAt,
-              ref: { backup: run.backup, name: 'database' as const, ...present(ref) },
-            },
+            ref: { backup: run.backup, name: 'database' as const, ...present(ref) },
           };
         }),
       );
@@ -137,18 +133,18 @@ async function askOffsite(
   name: string,
   now: Date,
 ): Promise<{ name: string; lacks?: string | undefined; lacking?: Lacking }> {
-  const known = await base.sealedOn(name, full.backup);
-  if (known === null) return { name, lacks: 'it was not read back and sealed there' };
+  const ref = await base.sealedOn(name, full.backup);
+  if (ref === null) return { name, lacks: 'it was not read back and sealed there' };
   try {
     return await withOffsite(configuration, config, offsiteOf(configuration, name), async (copy, reader) => {
       const { sealed } = await copy.list();
       const there = sealed.find(({ backup }) => backup === full.backup)?.parts.includes('database') === true;
       const { bytes, sha256 } = full;
       const lacks = there
-        ? await standsThere(copy, { ref: known.ref, entry: { path: dumpEntry, bytes, sha256 } })
+        ? await standsThere(copy, { ref, entry: { path: dumpEntry, bytes, sha256 } })
         : 'it is gone from there';
       const lacking = copy.opens
-        ? await lacksForReading(reader, full, isWalkDue(known.provenAt, now))
+        ? await lacksForReading(reader, full, isWalkDue(await base.walkedAt(name), now))
         : undefined;
       return { name, lacks, lacking };
     });

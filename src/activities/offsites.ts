@@ -5,6 +5,7 @@ import type { BackupId } from '../backups/id.js';
 import type { Host } from '../hosts/host.js';
 import type { ToolName } from '../hosts/tools.js';
 import { type PartName, partNames } from '../backups/parts.js';
+import { receiveFile } from '../offsite/keys.js';
 import { offsiteOf, withOffsite } from '../offsite/read.js';
 import type { FollowJob, Offsite, StoredPartRef } from '../offsite/offsite.js';
 import { openOffsite } from '../offsite/open.js';
@@ -149,10 +150,7 @@ async function lend(host: Host, spool: Spool, program: string): Promise<string> 
   const copy = `${spool.media.folder}/${program.slice(program.lastIndexOf('/') + 1)}`;
   const { exitCode } = await host.run(['test', '-x', copy], { as: spool.media.as, okCodes: [0, 1] });
   if (exitCode !== 0) {
-    const receive = await host.argvAs(
-      ['sh', '-c', 'umask 077; cat > "$1.new" && chmod 700 "$1.new" && mv "$1.new" "$1"', 'sh', copy],
-      spool.media.as,
-    );
+    const receive = await host.argvAs(['sh', '-c', receiveFile, 'sh', copy, '700'], spool.media.as);
     await host.run(['sh', '-c', 'file=$1; shift; exec "$@" < "$file"', 'sh', program, ...receive]);
   }
   return copy;

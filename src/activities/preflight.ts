@@ -9,13 +9,14 @@ import { leaseState, refuseForeignLease } from '../hosts/lease.js';
 import { requirePrograms } from '../hosts/programs.js';
 import { freeBytes } from '../hosts/space.js';
 import { requireRules } from '../hosts/sudoers.js';
-import { provideTool, toolPath } from '../hosts/tools.js';
+import { provideTool, type ToolName, toolPath } from '../hosts/tools.js';
 import type { Instance } from '../mastodon/inspect.js';
 import { mediaPlace } from '../mastodon/media-place.js';
 import { serviceStates, staysDownAfterReboot, survivesReboot } from '../mastodon/services.js';
 import { checkSource, type SourceFinding } from '../mastodon/source-checks.js';
 import { sourceSizes } from '../mastodon/source-sizes.js';
 import { missingRights, sudoRules } from '../mastodon/sudo-rules.js';
+import { lookAtOffsite } from '../offsite/look.js';
 import { reachedBySsh, toolsFor } from '../offsite/open.js';
 import { offsiteOf, withOffsite } from '../offsite/read.js';
 import { lastSealed } from '../records/last-sealed.js';
@@ -150,7 +151,7 @@ async function problemOf(at: InstanceGround, name: string): Promise<{ problem?: 
   }
 }
 
-/** Looks whether an off-site can be filled: as it is seen where it is read, and the tools that fill it. @throws Failure */
+/** Looks whether an off-site can be filled: as it is seen where it is read and where it is filled, and by which tools. @throws Failure */
 export async function requireOffsite(
   { configuration, config, host }: InstanceGround,
   name: string,
@@ -162,6 +163,12 @@ export async function requireOffsite(
   }
   if (reachedBySsh(offsite)) await requirePrograms(host, ['ssh']);
   await withOffsite(configuration, config, offsite, (open) => open.check());
+  // Who fills it has to see the same place as who reads it: a folder on this machine is none on that one.
+  if (config.host.kind === 'local') return;
+  const tool = (tool: ToolName) => provideTool(host, tool);
+  await lookAtOffsite({ host, tool, instance: config.domain }, offsite, config.domain, (open) =>
+    open.check(),
+  );
 }
 
 async function provideTools(host: Host): Promise<void> {

@@ -1,13 +1,16 @@
 import { posix } from 'node:path';
+import { log } from '@temporalio/activity';
 import { z } from 'zod';
 import { partNames } from '../backups/parts.js';
 import type { Host } from '../hosts/host.js';
+import { localHost } from '../hosts/local.js';
 import { leaseState, refuseForeignLease } from '../hosts/lease.js';
 import { passwordFileLine } from '../mastodon/connections.js';
 import type { Instance } from '../mastodon/inspect.js';
 import { bringServicesBack } from '../mastodon/services.js';
-import { handOverKeys, keyFiles, takeKeysBack } from '../offsite/keys.js';
+import { handOverKeys, keyFiles, takeKeysBack, takeOthersKeysBack } from '../offsite/keys.js';
 import { offsiteOf } from '../offsite/read.js';
+import { sweepDumps } from '../offsite/whole-dump.js';
 import { requireOffsite } from './preflight.js';
 import { activity } from './activity.js';
 import type { Ground } from './ground.js';
@@ -36,6 +39,7 @@ export function prepareActivities(ground: Ground) {
       async ({ run, parts, offsites }) => {
         const { configuration, host, instance } = await ground.inspect(run.instance, run.backup);
         const keys = await Promise.all(offsites.map((name) => keyFiles(offsiteOf(configuration, name))));
+        await sweepReaders([host, localHost({ folder: posix.join(configuration.state, 'host') })]);
         await settleOldLease(host, instance, run);
         const spool = await spoolOf(host, instance, run);
         await sweep(host, spool, instance.appUser, run, 'others');
@@ -74,6 +78,17 @@ export function prepareActivities(ground: Ground) {
       await sweep(host, await spoolOf(host, { appUser }, run), appUser, run, 'all');
     }),
   };
+}
+
+/** Where off-sites are read, dumps that a killed process had put together do not stay. What cannot be swept waits. */
+async function sweepReaders(hosts: readonly Host[]): Promise<void> {
+  for (const host of hosts) {
+    try {
+      await sweepDumps(host, `${(await host.facts()).folder}/scratch`);
+    } catch (error) {
+      log.warn(`dumps that were left on ${host.name} were not removed`, { error });
+    }
+  }
 }
 
 /** To who sends the small parts, and to who sends the media. */
@@ -137,15 +152,19 @@ async function sweep(
   ];
   for (const { as, keys } of users) {
     if (whose === 'all') await takeKeysBack(host, as, keys);
-    const others = 'for f in "$1"_*; do [ "$f" = "$2" ] || rm -rf -- "$f"; done';
-    await host.run(['sh', '-c', others, 'sh', keys.slice(0, keys.lastIndexOf('_')), keys], { as });
+    await takeOthersKeysBack(host, as, keys);
   }
   const mine = await host.run(['cat', `${spool.folder}/run`], { okCodes: [0, 1] });
   if (whose === 'all' || mine.stdout !== run.backup) {
     await host.run(['rm', '-rf', '--', spool.folder], { timeoutMs: 600_000 });
     if (spool.media.as !== 'login') {
-      const folders = ['scan', 'index', 'scratch'].map((name) => `${spool.media.folder}/${name}`);
-      await host.run(['rm', '-rf', '--', ...folders], { as: spool.media.as, timeoutMs: 600_000 });
+      // The tools' caches, lent programs and last indexes are for the next night; whatever else is there was of a run.
+      const script =
+        '[ -d "$1" ] || exit 0; find "$1" -mindepth 1 -maxdepth 1 -type d ! -name cache -exec rm -rf -- {} +';
+      await host.run(['sh', '-c', script, 'sh', spool.media.folder], {
+        as: spool.media.as,
+        timeoutMs: 600_000,
+      });
     }
   }
 }

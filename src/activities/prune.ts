@@ -4,8 +4,8 @@ import type { BackupId } from '../backups/id.js';
 import type { Pruned, PruneRequest } from '../backups/prune-report.js';
 import type { Configuration, InstanceConfig } from '../config/configuration.js';
 import { Failure } from '../errors.js';
-import type { FollowJob, Offsite } from '../offsite/offsite.js';
-import { planPrune } from '../offsite/prune-plan.js';
+import type { FollowJob, Offsite, StoredBackups } from '../offsite/offsite.js';
+import { planPrune, type PruneFacts, spareAfterAll } from '../offsite/prune-plan.js';
 import { offsiteOf, withOffsite } from '../offsite/read.js';
 import { permitNamePattern, redeemPermit } from '../records/permits.js';
 import { endedRuns } from '../records/read-runs.js';
@@ -99,7 +99,7 @@ async function admitted(
  *
  * @param sealed a backup that must be there, sealed, before anything is removed.
  */
-async function applyRetention(
+export async function applyRetention(
   place: Offsite,
   {
     configuration: { state },
@@ -110,7 +110,7 @@ async function applyRetention(
   }: {
     readonly configuration: Configuration;
     readonly config: InstanceConfig;
-    readonly run: RunRef;
+    readonly run: Pick<RunRef, 'instance' | 'backup'>;
     readonly follow: FollowJob;
     readonly sealed?: BackupId;
   },
@@ -124,14 +124,36 @@ async function applyRetention(
   const ended = await endedRuns(state, run.instance);
   // Looked at last: what somebody begins to read now is seen.
   const reading = await beingRead(state, place.name);
-  const plan = planPrune(stored, config, { now: new Date(), reading, ended, run: run.backup });
+  const facts: PruneFacts = { now: new Date(), reading, ended, run: run.backup };
+  const plan = planPrune(stored, config, facts);
   const removed = plan.decisions.filter(({ keep }) => !keep).map(({ backup }) => backup);
   const swept = plan.leftovers.filter(({ keep }) => !keep).map(({ backup }) => backup);
   const where = { instance: run.instance, offsite: place.name };
   await noteRemovals(state, where, removed);
-  if ((await place.remove(plan.removals, follow)) === 'append-only') {
-    await takeRemovalsBack(state, where, removed);
-    return { removed: [], swept: [], kept: stored.sealed.length, appendOnly: true };
+  const stillGoing = async (listed: StoredBackups) => {
+    const reading = await beingRead(state, place.name);
+    const spared = spareAfterAll(plan, listed, config, { ...facts, reading });
+    if (spared.length === 0) return;
+    const why = spared.map(({ backup, reasons }) => `${backup} (${reasons.join(', ')})`).join(', ');
+    throw new Failure('Refused', `by now ${why} is to stay on ${place.name}: nothing was removed there`, {
+      next: 'retention is applied after the next backup; or: permafrost prune',
+    });
+  };
+  const did = await place.remove(plan.removals, follow, stillGoing).catch(async (error: unknown) => {
+    // Refused is refused before anything was touched.
+    if (error instanceof Failure && error.type === 'Refused')
+      await takeRemovalsBack(state, where, stillIn(removed, await place.list()));
+    throw error;
+  });
+  if (did === 'append-only') {
+    const left = stillIn(removed, await place.list());
+    await takeRemovalsBack(state, where, left);
+    const gone = removed.filter((backup) => !left.includes(backup));
+    return { removed: gone, swept: [], kept: stored.sealed.length - gone.length, appendOnly: true };
   }
   return { removed, swept, kept: stored.sealed.length - removed.length, appendOnly: false };
+}
+
+function stillIn(backups: readonly BackupId[], { sealed }: StoredBackups): BackupId[] {
+  return backups.filter((one) => sealed.some(({ backup }) => backup === one));
 }

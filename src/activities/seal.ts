@@ -1,4 +1,4 @@
-import { activityInfo } from '@temporalio/activity';
+import { activityInfo, log } from '@temporalio/activity';
 import { z } from 'zod';
 import type { Manifest, ManifestPart } from '../backups/manifest.js';
 import { partNames, quiesceModes } from '../backups/parts.js';
@@ -11,13 +11,13 @@ import { version } from '../version.js';
 import { activity } from './activity.js';
 import { databaseFacts, dumpFacts, rolesFacts, rowsFacts } from './database.js';
 import type { Ground } from './ground.js';
-import { offsiteInput, partInput, runInput } from './inputs.js';
+import { offsiteInput, partInput, runInput, type RunRef } from './inputs.js';
 import { mediaFacts } from './media.js';
 import { momentFacts } from './moment.js';
 import { capturedEntries, openForRun, storedParts, verifiedFacts } from './offsites.js';
 import { redisFacts } from './redis.js';
 import { proofFacts, secretsFacts } from './secrets.js';
-import { keepSealedIndex, needFacts, readFacts, type Spool, spoolOf, writeFacts } from './spool.js';
+import { keepSealedIndex, needFacts, readFacts, type Spool, spoolOf } from './spool.js';
 
 const isoTime = z.iso.datetime();
 const text = z.string().max(2000);
@@ -99,9 +99,7 @@ export function sealActivities(ground: Ground) {
       };
       const signed = signManifest(manifest, await signingKey(configuration.state));
       const bytesAdded = manifest.copy.bytesAdded + (await place.seal(signed, activityInfo().attempt > 1));
-      await writeFacts(host, spool, `sealed-${offsite}`, { sealedAt: manifest.sealedAt });
-      const index = `${spool.media.folder}/index/${mediaIndexFiles.index}`;
-      if (parts.includes('media')) await keepSealedIndex(host, spool, run, offsite, index);
+      if (parts.includes('media')) await rememberSealed(host, spool, run, offsite);
       return {
         bytesAdded,
         parts: manifest.parts.map(({ name, bytes, files, sha256 }) => ({
@@ -113,6 +111,19 @@ export function sealActivities(ground: Ground) {
       };
     }),
   };
+}
+
+/**
+ * Keeps the media index that an off-site was sealed with. The backup exists by then, so that nothing fails it any more:
+ * without that index the next night reads back as new what is new since the one before, and keeps its own.
+ */
+export async function rememberSealed(host: Host, spool: Spool, run: RunRef, offsite: string): Promise<void> {
+  const index = `${spool.media.folder}/index/${mediaIndexFiles.index}`;
+  try {
+    await keepSealedIndex(host, spool, run, offsite, index);
+  } catch (error) {
+    log.warn(`the media index that ${offsite} was sealed with was not kept`, { error });
+  }
 }
 
 function leftOut(part: string, withoutMedia: boolean): string {

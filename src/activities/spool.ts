@@ -58,9 +58,16 @@ export async function lastIndexPath(host: Host, spool: Spool, domain: string): P
   return spool.media.as === 'login' ? `${folder}/index/${domain}.index` : `${spool.media.folder}/last.index`;
 }
 
-/** What the indexes that an off-site was sealed with are called: this, and the backup's id. */
+/** What the indexes that an off-site was sealed with are called: this, the backup's id, a dot and the off-site's turn. */
 async function sealedIndexPrefix(host: Host, spool: Spool, domain: string, offsite: string): Promise<string> {
   return `${await lastIndexPath(host, spool, domain)}.on-${offsite}.`;
+}
+
+export interface SealedIndex {
+  readonly path: string;
+  readonly backup: BackupId;
+  /** How many backups with media were sealed on this off-site before that one, as far as the host remembers. */
+  readonly turn: number;
 }
 
 /** The media index that an off-site was last sealed with, and of which backup; undefined when that is not known. */
@@ -69,16 +76,26 @@ export async function sealedIndex(
   spool: Spool,
   domain: string,
   offsite: string,
-): Promise<{ path: string; backup: BackupId } | undefined> {
+): Promise<SealedIndex | undefined> {
   const prefix = await sealedIndexPrefix(host, spool, domain, offsite);
   const script = 'for f in "$1"*; do [ ! -f "$f" ] || printf "%s\\n" "$f"; done';
   const { stdout } = await host.run(['sh', '-c', script, 'sh', prefix], { as: spool.media.as });
-  const backups = stdout.split('\n').map((path) => path.slice(prefix.length));
-  const backup = backups
-    .filter((id) => backupIdPattern.test(id))
-    .sort()
-    .at(-1);
-  return backup === undefined ? undefined : { path: `${prefix}${backup}`, backup };
+  const found = stdout.split('\n').flatMap((path): SealedIndex[] => {
+    const [, backup, turn = '0'] = /^([^.]*)(?:\.(\d{1,9}))?$/.exec(path.slice(prefix.length)) ?? [];
+    return backup !== undefined && backupIdPattern.test(backup) ? [{ path, backup, turn: Number(turn) }] : [];
+  });
+  return found.sort((one, other) => (one.path < other.path ? -1 : 1)).at(-1);
+}
+
+/**
+ * The turn of an off-site in a backup: the next one, whichever backups it did not get. A backup that is sealed again
+ * keeps its own.
+ *
+ * @param last what the off-site was last sealed with.
+ */
+export function turnOf(backup: BackupId, last: SealedIndex | undefined): number {
+  if (last === undefined) return 0;
+  return last.backup === backup ? last.turn : last.turn + 1;
 }
 
 /** Keeps the index that an off-site was sealed with: one file with that of other off-sites, as long as they keep step. */
@@ -90,11 +107,13 @@ export async function keepSealedIndex(
   index: string,
 ): Promise<void> {
   const prefix = await sealedIndexPrefix(host, spool, run.instance, offsite);
+  const turn = turnOf(run.backup, await sealedIndex(host, spool, run.instance, offsite));
   const script = `${keepFile} || exit 1
 for f in "$3"*; do [ "$f" = "$2" ] || rm -f -- "$f"; done
 rm -f -- "$4"`; // of version 0.2
+  const kept = `${prefix}${run.backup}.${String(turn)}`;
   const formerNote = `${await lastIndexPath(host, spool, run.instance)}.sealed-${offsite}`;
-  await host.run(['sh', '-c', script, 'sh', index, `${prefix}${run.backup}`, prefix, formerNote], {
+  await host.run(['sh', '-c', script, 'sh', index, kept, prefix, formerNote], {
     as: spool.media.as,
     timeoutMs: 600_000,
   });

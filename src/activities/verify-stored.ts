@@ -7,7 +7,7 @@ import { trustedKeys } from '../offsite/trusted-keys.js';
 import { verifyBackup } from '../offsite/verify-backup.js';
 import { stateFolder } from '../records/owner.js';
 import { withReading } from '../records/readers.js';
-import { activity, report } from './activity.js';
+import { activity, report, tell } from './activity.js';
 import type { Ground } from './ground.js';
 import { backupInput, backupWordInput, domainInput, offsiteInput } from './inputs.js';
 
@@ -32,6 +32,8 @@ export interface FoundCopies {
   backup: BackupId;
   /** Off-sites where it is sealed. */
   offsites: string[];
+  /** Off-sites that do not have it. */
+  notOn: string[];
   /** Off-sites that could not be asked. */
   unread: { name: string; error: NonNullable<VerifiedCopy['error']> }[];
 }
@@ -72,6 +74,7 @@ export function verifyStoredActivities(ground: Ground) {
       return {
         backup,
         offsites: names.filter((name) => found.get(name)?.includes(backup)),
+        notOn: names.filter((name) => found.get(name)?.includes(backup) === false),
         unread: [...failures].map(([name, failure]) => ({ name, error: reportOf(failure) })),
       };
     }),
@@ -94,7 +97,7 @@ export function verifyStoredActivities(ground: Ground) {
                 ...{ copy, reader, domain: instance, backup, depth, trusted, turn, work },
                 share: config.verify.media,
                 tell: (progress) => {
-                  report({ subject: offsite, ...progress });
+                  tell({ subject: offsite, ...progress });
                 },
               }),
             'verify',

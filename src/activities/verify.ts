@@ -3,8 +3,9 @@ import type { PartName } from '../backups/parts.js';
 import { Failure } from '../errors.js';
 import type { Host } from '../hosts/host.js';
 import type { Offsite } from '../offsite/offsite.js';
+import { withOwnScratch } from '../offsite/own-scratch.js';
 import { type Checked, type Finding, verifyCopy as verify } from '../offsite/verify.js';
-import { report } from './activity.js';
+import { tell } from './activity.js';
 import { mediaFacts } from './media.js';
 import { capturedEntries, storedParts } from './offsites.js';
 import { changedAtSource, capturedMedia } from './captured-media.js';
@@ -46,21 +47,24 @@ export async function verifyCopy(
   );
   const media = stored.get('media')?.ref;
   const database = stored.get('database')?.ref;
-  const { checked, findings, changedMeanwhile, damaged } = await verify(
-    copy,
-    {
-      entries: entries.flat(),
-      ...(media === undefined ? {} : { media: await expectedMedia(verification, media) }),
-    },
-    {
-      scratch: reader.scratch,
+  const expected = {
+    entries: entries.flat(),
+    ...(media === undefined ? {} : { media: await expectedMedia(verification, media) }),
+  };
+  const { checked, findings, changedMeanwhile, damaged } = await withOwnScratch(reader, (scratch) =>
+    verify(copy, expected, {
+      scratch,
       tell: (progress) => {
-        report({ subject: copy.name, ...progress });
+        tell({ subject: copy.name, ...progress });
       },
-    },
+    }),
   );
   const mended = media !== undefined && damaged.length > 0 && (await mend(copy, media, damaged));
-  const walk = database && (await walkTonight({ ...{ host, spool, domain, copy, reader }, ref: database }));
+  const report = () => {
+    tell({});
+  };
+  const walk =
+    database && (await walkTonight({ ...{ host, spool, domain, copy, reader, report }, ref: database }));
   const all = [...findings, ...(walk?.findings ?? [])];
   if (all.length > 0) throw verifyFailed(copy.name, all, mended);
   const { files = 0, bytes = 0 } = walk?.checked ?? {};

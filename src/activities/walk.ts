@@ -37,15 +37,14 @@ export async function walkTonight(of: {
     await base.forgetSealed(copy.name);
     return { ...none, findings: [withNext(found.finding)] };
   }
-  const known = await base.sealedOn(copy.name, delta.full);
-  if (!isWalkDue(known?.provenAt, new Date())) return none;
+  if (!isWalkDue(await base.walkedAt(copy.name), new Date())) return none;
   const { full } = found;
   const { findings, checked } = await rebuildDump({
     ...{ copy, reader, full, report },
     delta: { ref, entry, ...delta },
   });
   if (findings.length > 0) await base.forgetSealed(copy.name);
-  else await base.noteSealed(copy.name, { ref: full.ref, provenAt: new Date().toISOString() });
+  else await base.noteWalked(copy.name, new Date().toISOString());
   return { findings: findings.map(withNext), checked };
 }
 

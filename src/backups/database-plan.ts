@@ -125,12 +125,16 @@ export function blockSizeFor(dumpBytes: number): number {
 const walkEveryMs = 5.5 * dayMs;
 
 /**
- * Whether the whole path on an off-site is to be walked tonight.
+ * Whether a night that sends a delta walks the whole path on an off-site: full dump and delta, read back and put together.
  *
- * @param provenAt ISO time at which the full dump was last read back there whole; undefined: nobody knows.
+ * Its age alone decides, and a new full dump is no walk: it was read back whole when it was sealed, but that no delta was
+ * put together with it stays so. Nor is the first delta against a new full dump due for that: with a full dump every other
+ * day each delta would be walked, for what the full dump's own reading has told already.
+ *
+ * @param walkedAt ISO time of the last walk on this off-site that found nothing; undefined: never, or nobody knows.
  */
-export function isWalkDue(provenAt: string | undefined, now: Date): boolean {
-  if (provenAt === undefined) return true;
-  const ageMs = now.getTime() - Date.parse(provenAt);
+export function isWalkDue(walkedAt: string | undefined, now: Date): boolean {
+  if (walkedAt === undefined) return true;
+  const ageMs = now.getTime() - Date.parse(walkedAt);
   return !(ageMs >= 0 && ageMs < walkEveryMs);
 }

@@ -59,4 +59,6 @@ export interface VerifyReport {
   startedAt: string;
   finishedAt: string;
   copies: VerifiedCopy[];
+  /** Off-sites of the instance that do not have it, when not one was asked for alone. */
+  notOn?: string[];
 }

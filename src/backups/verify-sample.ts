@@ -18,14 +18,14 @@ export function nightsToReadAll(fraction: number): number {
 /**
  * Says of a path whether this night reads it back.
  *
- * @param ordinal the backup's ordinal, which its media index carries: consecutive sealed backups have consecutive
- *   ordinals, so no part of the cycle is skipped when a night fails or the schedule changes.
+ * @param turn which night in a row this is for who is read: an off-site's turns count the backups that were sealed there,
+ *   so no part of the cycle is skipped when a night fails there or it does not get every backup.
  * @param fraction 0 (none) to 1 (all), e.g. 0.05.
  */
-export function pickForVerify(ordinal: number, fraction: number): (path: Buffer | string) => boolean {
+export function pickForVerify(turn: number, fraction: number): (path: Buffer | string) => boolean {
   const nights = nightsToReadAll(fraction);
   if (nights === Infinity) return () => false;
-  const tonight = ((ordinal % nights) + nights) % nights;
+  const tonight = ((turn % nights) + nights) % nights;
   return (path) => Math.floor(placeOf(path) * nights) === tonight;
 }
 

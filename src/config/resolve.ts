@@ -122,11 +122,12 @@ function resolveOffsite(input: OffsiteInput, name: string, here: Absolute): Offs
   switch (input.kind) {
     case 'restic': {
       const { kind, repository, passwordFile, identityFile, knownHosts, environmentFile, bandwidth } = input;
-      const folder = !isAbsolute(repository) && !/^\w+:/.test(repository);
+      const local = repository.replace(/^local:/, '');
+      const folder = !/^\w+:/.test(local);
       return {
         kind,
         name,
-        repository: folder ? here(repository) : repository,
+        repository: folder && !isAbsolute(local) ? here(local) : local,
         passwordFile: here(passwordFile),
         ...paths({ identityFile, knownHosts, environmentFile }, here),
         ...present({ bandwidth }),

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { PassThrough, type Readable } from 'node:stream';
 import { Failure } from '../errors.js';
 import type { HostStream } from '../hosts/host.js';
 import type { FollowJob, OffsitePlace, StoredEntry } from './offsite.js';
@@ -110,7 +112,8 @@ mv -f -- "$notes/all.new" "$notes/all"
  *
  * @param stored what is read of the off-site, on whichever host.
  * @param identity the file on `place.host` that opens what age has encrypted.
- * @throws Failure `AuthFailed` without an identity for what is encrypted; `completed` does when it is not the right one.
+ * @throws Failure `AuthFailed` without an identity for what is encrypted; `completed` does when it is not the right one,
+ *   and what is stored is what was sent, which is then read to its end.
  */
 export async function openCoded(
   place: OffsitePlace,
@@ -137,13 +140,14 @@ export async function openCoded(
       ...(encrypted ? [await place.tool('age'), identity ?? ''] : ['', '']),
       ...(compressed ? [await place.tool('zstd')] : ['']),
     ];
+    const passing = encrypted ? hashPassing(stored) : undefined;
     const opened = await place.host.stream(['bash', '-c', openScript, 'bash', ...words], {
       as: place.as,
-      stdin: stored.stdout,
+      stdin: passing?.stdin ?? stored.stdout,
     });
     return {
       stdout: opened.stdout,
-      completed: completed(opened, stored, entry, where),
+      completed: completed(opened, stored, entry, where, passing?.rest),
       kill: () => {
         opened.kill();
         stored.kill();
@@ -159,16 +163,43 @@ export async function openCoded(
 const openScript = `set -o pipefail
 if [ -z "$1" ]; then "$3" -q -dc; elif [ -z "$3" ]; then "$1" -d -i "$2"; else "$1" -d -i "$2" | "$3" -q -dc; fi`;
 
+/**
+ * Hashes what is stored on its way to who opens it.
+ *
+ * @returns `rest` reads on when that one wants no more, and tells the SHA-256 of everything.
+ */
+function hashPassing({ stdout, completed }: HostStream): { stdin: Readable; rest: () => Promise<string> } {
+  const hash = createHash('sha256');
+  const stdin = new PassThrough();
+  stdout.on('data', (chunk: Buffer) => hash.update(chunk));
+  stdout.once('error', (error) => stdin.destroy(error));
+  stdin.on('error', () => undefined); // told by `stdout`, and by the exit of who reads it
+  stdout.pipe(stdin);
+  const rest = async () => {
+    stdout.unpipe(stdin).resume();
+    await completed;
+    return hash.digest('hex');
+  };
+  return { stdin, rest };
+}
+
 function completed(
   opened: HostStream,
   stored: HostStream,
   entry: StoredEntry,
   where: { host: string },
+  rest?: () => Promise<string>,
 ): HostStream['completed'] {
   const both = (async () => {
     const ended = await opened.completed;
-    if (/no identity matched|incorrect identity/i.test(ended.stderr)) {
-      stored.kill();
+    if (rest !== undefined && /no identity matched|incorrect identity/i.test(ended.stderr)) {
+      // age says the same of another key and of a header that was changed.
+      const sha256 = await rest();
+      if (stored.stdout.errored instanceof Failure) throw stored.stdout.errored;
+      const came = await stored.completed;
+      if (came.exitCode !== 0) return came;
+      if (sha256 !== entry.sha256)
+        return { exitCode: ended.exitCode, stderr: 'it is not what was sent: its hash is another\n' };
       throw new Failure('AuthFailed', `${entry.path} is encrypted for others than the key of age at hand`, {
         ...where,
         next: 'give the private key of one of the recipients in ageIdentityFile of the off-site',

@@ -5,6 +5,7 @@ import { Failure } from '../errors.js';
 import type { Host, HostStream } from '../hosts/host.js';
 import { provideTool } from '../hosts/tools.js';
 import { damageOf } from './damage.js';
+import { lastWord } from './last-word.js';
 import type { Offsite, StoredEntry, StoredPartRef } from './offsite.js';
 import type { Finding } from './verify.js';
 
@@ -66,8 +67,7 @@ export async function patchDump(
     throw refused(host, `the dump could not be written to ${file ?? ''}`, came.stderr);
   const wrong = came.problem ?? (came.whole ? differs(came, entry) : undefined);
   if (wrong !== undefined) return finding(wrong);
-  if (came.exitCode !== 0)
-    return finding(`does not fit its full dump (${lastLine(came.stderr, came.exitCode)})`);
+  if (came.exitCode !== 0) return finding(`does not fit its full dump (${lastWord(came)})`);
   if (came.stdout.trim() === dumpSha256) return undefined;
   return finding('gives another dump than it was made from');
 }
@@ -166,10 +166,10 @@ class Passing {
   }
 
   async #passed(): Promise<Passed> {
-    const { exitCode, stderr } = await this.from.completed;
+    const ended = await this.from.completed;
     return {
       ...{ bytes: this.#bytes, sha256: this.#hash.digest('hex'), whole: true },
-      ...(exitCode === 0 ? {} : { problem: `cannot be read (${lastLine(stderr, exitCode)})` }),
+      ...(ended.exitCode === 0 ? {} : { problem: `cannot be read (${lastWord(ended)})` }),
     };
   }
 }
@@ -181,12 +181,8 @@ function differs(came: Passed, wanted: Pick<ManifestEntry, 'bytes' | 'sha256'>):
     : `came back with ${String(came.bytes)} bytes instead of ${String(wanted.bytes)}`;
 }
 
-function lastLine(stderr: string, exitCode: number): string {
-  return stderr.trim().split('\n').at(-1)?.slice(0, 200) || `exit code ${String(exitCode)}`;
-}
-
 function refused(host: Host, what: string, stderr: string): Failure {
-  return new Failure('Refused', `${what} on ${host.name}: ${lastLine(stderr, 1)}`, {
+  return new Failure('Refused', `${what} on ${host.name}: ${lastWord({ exitCode: 1, stderr })}`, {
     host: host.name,
     next: 'make room there, or put the state folder on another disk',
   });

@@ -67,6 +67,10 @@ export function keysFolder(user: string, of: { folder: string; instance: string;
 /** Files in it are in memory; a power cut empties it by itself. */
 const memory = '/dev/shm';
 
+/** A shell script that writes what comes to the file `$1`, private, whole or not at all, whoever else does so as well. */
+export const receiveFile = `umask 077; new=$(mktemp -- "$1.XXXXXX") || exit 1
+cat > "$new" && chmod -- "\${2:-600}" "$new" && mv -- "$new" "$1" || { rm -f -- "$new"; exit 1; }`;
+
 /** Puts key files into a private folder of `as` on a host. Safe to run again. */
 export async function handOverKeys(
   host: Host,
@@ -86,7 +90,7 @@ export async function handOverKeys(
   );
   for (const [name, content] of files) {
     const path = `${folder}/${name}`;
-    await host.run(['sh', '-c', 'umask 077; cat > "$1.new" && mv -- "$1.new" "$1"', 'sh', path], {
+    await host.run(['sh', '-c', receiveFile, 'sh', path], {
       as,
       stdin: content,
     });
@@ -96,6 +100,25 @@ export async function handOverKeys(
 export async function takeKeysBack(host: Host, as: Identity, folder: string): Promise<void> {
   await host.run(['rm', '-rf', '--', folder], { as });
 }
+
+/**
+ * Takes the keys back that other runs of the same instance have left to `as`, which are dead. A look at an off-site goes
+ * on beside a run: its keys stay for two days, which is longer than it takes.
+ *
+ * @param folder of this run's own keys, which stay.
+ */
+export async function takeOthersKeysBack(host: Host, as: Identity, folder: string): Promise<void> {
+  const all = folder.slice(0, folder.lastIndexOf('_'));
+  await host.run(['sh', '-c', sweepOthers, 'sh', all, folder], { as });
+}
+
+const sweepOthers = `for f in "$1"_*; do
+  case $f in
+    "$2") continue ;;
+    "$1"_read-*) [ -z "$(find "$f" -maxdepth 0 -mmin -2880)" ] || continue ;;
+  esac
+  rm -rf -- "$f"
+done`;
 
 /**
  * Hands keys over for the length of one look at an off-site. What a look that was killed has left is removed by the next

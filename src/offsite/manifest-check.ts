@@ -52,9 +52,7 @@ export function judgeManifest(text: string, place: ManifestPlace): JudgedManifes
     ...signatureProblems(signature, manifest, trusted.signsSince),
     ...(manifest.backup === stored.backup ? [] : [`is that of another backup, ${manifest.backup}`]),
     ...(manifest.instance === instance ? [] : [`is that of another instance, ${manifest.instance}`]),
-    ...(copy.offsite === offsite || copy.copiedFrom !== undefined
-      ? []
-      : [`is that of the copy on another off-site, ${copy.offsite}`]),
+    ...(copy.offsite === offsite ? [] : [`is that of the copy on another off-site, ${copy.offsite}`]),
     ...(database === undefined || database.delta?.full === stored.dependsOn
       ? []
       : [
@@ -77,7 +75,9 @@ function signatureProblems(
     case 'unsigned':
       if (signs(permafrost)) return [`is not signed, although Permafrost ${permafrost} signs`];
       // Whoever takes a signature away can write any version; not a time before the key that we know.
-      return signsSince !== undefined && timeOfBackup(backup) < signsSince
+      if (signsSince === undefined)
+        return ['is not signed, and since when its maker signs is not known here'];
+      return timeOfBackup(backup) < signsSince
         ? []
         : ['is not signed, although this machine signs since before it was made'];
     default:

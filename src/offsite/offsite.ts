@@ -104,9 +104,16 @@ export interface Offsite {
    * backup is whole and those that are half gone are not listed as sealed.
    *
    * @param backups in this order: one that depends on another comes before it, so that no seal outlives what it needs.
+   * @param stillGoing asked right before the seals go, with a list that was made then: what to remove was decided some
+   *   time ago, and somebody may have said `keep` since, or begun to read. When it throws, nothing was removed.
    * @returns `append-only` when the off-site lets nothing be removed: then nothing was, and that is no error.
+   * @throws Failure `OffsiteUnavailable` when only some of it could be removed; another call goes on.
    */
-  remove(backups: readonly BackupId[], follow: FollowJob): Promise<'removed' | 'append-only'>;
+  remove(
+    backups: readonly BackupId[],
+    follow: FollowJob,
+    stillGoing?: (now: StoredBackups) => Promise<void>,
+  ): Promise<'removed' | 'append-only'>;
 }
 
 /** A part as it lies on the host, ready to be sent. */

@@ -1,10 +1,13 @@
 import { type BackupId, timeOfBackup } from '../backups/id.js';
 import { type Decision, removalOrder, retainParts } from '../backups/retention.js';
 import type { InstanceConfig } from '../config/configuration.js';
-import type { StoredBackups } from './offsite.js';
+import type { StoredBackup, StoredBackups } from './offsite.js';
 
-/** What nobody seals any more is swept after this, whoever sent it: no upload that is still wanted takes so long. */
-const abandonedAfterMs = 8 * 86_400_000;
+/**
+ * What nobody seals any more is swept after this, whoever sent it: a first upload may take weeks (workflows/policies.ts,
+ * `transfer`: several attempts of a week each).
+ */
+const abandonedAfterMs = 30 * 86_400_000;
 
 /** What a machine knows besides what lies on the off-site. */
 export interface PruneFacts {
@@ -42,11 +45,25 @@ export function planPrune(
     .sort()
     .reverse()
     .map((backup): Decision => {
-      const spared = spareLeftover(backup, facts);
+      const spared = spareLeftover(backup, sealed, facts);
       return { backup, keep: spared !== null, reasons: [spared ?? 'never sealed, its run has ended'] };
     });
   const going = [...decisions, ...leftovers].filter(({ keep }) => !keep).map(({ backup }) => backup);
   return { decisions, leftovers, removals: removalOrder(going, sealed) };
+}
+
+/**
+ * What was to go, is there still, and by now has a reason to stay: between a plan and its removal somebody may have
+ * marked or begun to read something.
+ */
+export function spareAfterAll(
+  { removals }: PrunePlan,
+  now: StoredBackups,
+  config: Pick<InstanceConfig, 'retention' | 'schedule'>,
+  facts: PruneFacts,
+): Decision[] {
+  const { decisions, leftovers } = planPrune(now, config, facts);
+  return [...decisions, ...leftovers].filter(({ backup, keep }) => keep && removals.includes(backup));
 }
 
 /** The timezone in which an instance's days are counted. */
@@ -55,16 +72,24 @@ export function timezoneOf({ schedule }: Pick<InstanceConfig, 'schedule'>): stri
 }
 
 /** Why something that was never sealed stays; null when it is certainly ours or abandoned, and certainly dead. */
-function spareLeftover(backup: BackupId, { now, reading, ended, run }: PruneFacts): string | null {
+function spareLeftover(
+  backup: BackupId,
+  sealed: readonly StoredBackup[],
+  { now, reading, ended, run }: PruneFacts,
+): string | null {
   if (reading.has(backup)) return 'being filled';
   if (run !== undefined && backup >= run) return 'newer than this run';
-  if (ended.has(backup)) return null;
+  const succeeded = sealed.some((one) => one.backup > backup && one.parts.includes('media'));
+  if (ended.has(backup) && succeeded) return null;
   let ageMs;
   try {
     ageMs = now.getTime() - timeOfBackup(backup).getTime();
   } catch {
     return 'not an id of ours';
   }
+  if (ageMs >= abandonedAfterMs) return null;
+  // A first upload that was cut may have brought most of the media: the next need not send them again.
+  if (ended.has(backup)) return 'never sealed; its media are for the next backup that has some';
   // Another Permafrost may fill the same place for the same instance.
-  return ageMs < abandonedAfterMs ? 'never sealed; maybe being filled by another machine' : null;
+  return 'never sealed; maybe being filled by another machine';
 }

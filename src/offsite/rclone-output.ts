@@ -9,6 +9,7 @@ const statsLine = z.object({
   stats: z.object({
     bytes: z.number().default(0),
     transfers: z.number().default(0),
+    deletes: z.number().default(0),
   }),
 });
 
@@ -55,9 +56,9 @@ export function saidBy(output: string): string {
   return texts.slice(-4).join('; ').slice(-1500);
 }
 
-/** crypt cannot open what is stored, or what came is not what the place has: the way there is not to blame. */
+/** crypt cannot open what is stored: the way there is not to blame. ("corrupted on transfer" does not say where.) */
 const damage =
-  /failed to authenticate decrypted block|bad magic|not an encrypted file|truncated|corrupted on transfer/i;
+  /failed to authenticate decrypted block|bad magic|not an encrypted file|too short to be encrypted|truncated/i;
 
 /** Whether rclone complains of what is stored and of nothing else. */
 export function isDamageAlone(output: string): boolean {
@@ -68,14 +69,22 @@ export function isDamageAlone(output: string): boolean {
 
 /**
  * Whether a removal was refused for good: object stores with a lock, or keys without the right to delete; an append-only
- * file system or server.
+ * file system or server. `some` when other files went.
  */
-export function isRefusedRemoval(output: string): boolean {
-  return complaintsOf(output).some(({ text }) => /^Couldn't delete/.test(text) && refusal.test(text));
+export function refusedRemoval(output: string): 'all' | 'some' | undefined {
+  const refused = complaintsOf(output).some(
+    ({ text }) => /^Couldn't delete/.test(text) && refusal.test(text),
+  );
+  if (!refused) return undefined;
+  // Its count has those in it that it could not remove.
+  const tried = lastMessage(output, statsLine)?.stats.deletes ?? 0;
+  const failed = Number(/failed to delete (\d+) files/.exec(output)?.[1] ?? tried);
+  return tried > failed ? 'some' : 'all';
 }
 
+/** Not 401: a token that has expired, and may be renewed. */
 const refusal =
-  /access ?denied|\b40[135]\b|forbidden|unauthorized|not ?allowed|lacks capability|permission denied|operation not permitted|read-only file system|WORM|object.?lock|retention|append.?only/i;
+  /access ?denied|\b40[35]\b|forbidden|not ?allowed|lacks capability|permission denied|operation not permitted|read-only file system|WORM|object.?lock|retention|append.?only/i;
 
 const remoteSchema = z.object({
   type: z.string(),

@@ -3,7 +3,7 @@ import { Failure } from '../errors.js';
 import { anyExitCode } from '../hosts/host.js';
 import type { OffsitePlace } from './offsite.js';
 import { rcloneCommand } from './rclone-command.js';
-import { encryptionOf, isRefusedRemoval, remotesSchema, transferProgress } from './rclone-output.js';
+import { encryptionOf, refusedRemoval, remotesSchema, saidBy, transferProgress } from './rclone-output.js';
 import { placeFile, placeText, poolFolder } from './tree-layout.js';
 import type { TreeTransport } from './tree-transport.js';
 
@@ -11,7 +11,7 @@ import type { TreeTransport } from './tree-transport.js';
  * Any remote of rclone; a `crypt`, unless the configuration says otherwise. Whether the place has folders, renames,
  * modes or times does not matter: nothing of the kind is asked of it.
  *
- * Needs rclone 1.65 or newer: a file is written under another name first where the place cannot do so by itself
+ * Needs rclone 1.66 or newer: a file is written under another name first where the place cannot do so by itself
  * (1.63), and those names are not listed here.
  */
 export function rcloneTransport(config: RcloneConfig, place: OffsitePlace, domain: string): TreeTransport {
@@ -130,8 +130,12 @@ export function rcloneTransport(config: RcloneConfig, place: OffsitePlace, domai
         'copy',
         '--size-only',
         '--no-traverse',
+        // Of a folder whose file did not come it could not be set, and would be one more complaint.
+        '--no-update-dir-modtime',
         '--files-from-raw',
         names,
+        // What comes is hashed here: what was damaged there comes as it is, and is known by its hash.
+        '--ignore-checksum',
         '--transfers',
         '8',
         below(from),
@@ -165,7 +169,14 @@ export function rcloneTransport(config: RcloneConfig, place: OffsitePlace, domai
         () => ({}),
       );
       if (ended.exitCode === 0) return 'removed';
-      if (isRefusedRemoval(ended.stderrTail)) return 'append-only';
+      const refused = refusedRemoval(ended.stderrTail);
+      if (refused === 'all') return 'append-only';
+      if (refused === 'some')
+        throw new Failure(
+          'OffsiteUnavailable',
+          `off-site ${config.name} lets some files be removed and some not; left there: ${saidBy(ended.stderrTail)}`,
+          { host: host.name, next: 'see what the key may remove there; the next removal goes on' },
+        );
       throw failureOf(ended.exitCode, ended.stderrTail);
     },
 

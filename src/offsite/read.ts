@@ -75,6 +75,9 @@ export async function withOffsite<T>(
     // filled it, and who verifies has to begin without.
     const cache = purpose === 'verify' ? `${work}-cache` : `${folder}/cache/reading-${offsite.kind}`;
     if (purpose === 'verify') await host.run(['rm', '-rf', '--', cache]);
+    // What a reader that was killed has left: nobody takes two days for one call.
+    const sweep = '[ ! -d "$1" ] || find "$1" -maxdepth 1 -name "call.*" -mmin +2880 -exec rm -rf -- {} +';
+    await host.run(['sh', '-c', sweep, 'sh', `${work}-work`]);
     return await withKeys(host, onHost ? instance.domain : null, keys, (keysFolder) =>
       use(
         openOffsite(

@@ -48,14 +48,18 @@ export function resticMedia(
       const { snapshot, root } = mediaOf(part);
       const listing = await stream('ls', '--no-lock', snapshot);
       const prefix = `${root.replace(/\/+$/, '')}/`;
-      for await (const line of linesOf(listing.stdout)) {
-        if (!line.includes('"type":"file"')) continue; // there are three folders for each file: not worth parsing
-        const node = nodeSchema.safeParse(JSON.parse(line));
-        if (!node.success || node.data.type !== 'file' || !node.data.path.startsWith(prefix)) continue;
-        yield { key: node.data.path.slice(prefix.length), size: node.data.size };
+      try {
+        for await (const line of linesOf(listing.stdout)) {
+          if (!line.includes('"type":"file"')) continue; // there are three folders for each file: not worth parsing
+          const node = nodeSchema.safeParse(JSON.parse(line));
+          if (!node.success || node.data.type !== 'file' || !node.data.path.startsWith(prefix)) continue;
+          yield { key: node.data.path.slice(prefix.length), size: node.data.size };
+        }
+        const { exitCode, stderr } = await listing.completed;
+        if (exitCode !== 0) throw readFailureOf(exitCode, stderr);
+      } finally {
+        listing.kill();
       }
-      const { exitCode, stderr } = await listing.completed;
-      if (exitCode !== 0) throw readFailureOf(exitCode, stderr);
     },
 
     async *readMedia(part, wanted, scratch): AsyncIterable<ReadFile> {
@@ -71,15 +75,19 @@ export function resticMedia(
 
     async *readAllMedia(part): AsyncIterable<ReadFile> {
       const archive = await stream('dump', '--no-lock', '--archive', 'tar', mediaOf(part).at, '/');
-      let cut: unknown;
       try {
-        yield* hashTar(archive.stdout);
-      } catch (error) {
-        cut = error; // of an archive that breaks off: restic says why
+        let cut: unknown;
+        try {
+          yield* hashTar(archive.stdout);
+        } catch (error) {
+          cut = error; // of an archive that breaks off: restic says why
+        }
+        const { exitCode, stderr } = await archive.completed;
+        if (exitCode !== 0) throw readFailureOf(exitCode, stderr);
+        if (cut !== undefined) throw cut;
+      } finally {
+        archive.kill();
       }
-      const { exitCode, stderr } = await archive.completed;
-      if (exitCode !== 0) throw readFailureOf(exitCode, stderr);
-      if (cut !== undefined) throw cut;
     },
 
     async fetchMedia(part, wanted, into) {

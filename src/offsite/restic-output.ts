@@ -147,11 +147,12 @@ export function isDamage(output: string): boolean {
 
 /**
  * Whether a removal was refused for good: an append-only REST server answers 403, object stores with a lock or without
- * the right to delete say AccessDenied.
+ * the right to delete say AccessDenied, and file systems (local, sftp) say it of the file that was to go.
  */
 export function isRefusal(output: string): boolean {
-  return /\b403\b|forbidden|AccessDenied|access denied|object is (?:WORM )?protected|append.only/i.test(
-    output,
+  return (
+    /\b403\b|forbidden|AccessDenied|access denied|object is (?:WORM )?protected|append.only/i.test(output) ||
+    /\bremove\b.*(?:operation not permitted|permission denied|read-only file system)/i.test(output)
   );
 }
 

@@ -5,7 +5,7 @@ import { Failure } from '../errors.js';
 import type { HostStream } from '../hosts/host.js';
 import { lastMessage, linesOf } from './lines.js';
 import type { CapturedPart, FollowJob, Offsite, OffsitePlace, StoredBackups, StoredPart } from './offsite.js';
-import { resticCommand } from './restic-command.js';
+import { locked, type Patience, resticCommand } from './restic-command.js';
 import {
   backupOf,
   backupsOf,
@@ -29,9 +29,15 @@ import { resticMedia } from './restic-media.js';
  * Needs restic 0.18 or newer on the host: exit codes 10, 11 and 12, and files that vanish while they are read are no
  * error (restic's CHANGELOG for 0.17 and 0.18).
  */
-export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain: string): Offsite {
+export function resticOffsite(
+  config: ResticConfig,
+  place: OffsitePlace,
+  domain: string,
+  waits?: Patience,
+): Offsite {
   const { host } = place;
-  const { argv, env, short, run, stream, failureOf, readFailureOf } = resticCommand(config, place);
+  const restic = resticCommand(config, place, waits);
+  const { argv, env, short, patience, run, withLock, stream, failureOf, readFailureOf } = restic;
 
   async function snapshots(...tags: readonly string[]): Promise<Snapshot[]> {
     const text = await run([
@@ -45,14 +51,47 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
     return z.array(snapshotSchema).parse(JSON.parse(text));
   }
 
-  /** restic takes a refusal lightly: it ends with 0, and only says which snapshots it could not remove. */
-  async function forget(found: readonly Snapshot[]): Promise<'removed' | 'append-only'> {
+  /**
+   * restic takes a refusal lightly: it ends with 0, and only says which snapshots it could not remove.
+   *
+   * @returns `append-only` or `locked` (by a living restic) when nothing was removed.
+   */
+  async function forget(
+    found: readonly Snapshot[],
+    wait: string,
+  ): Promise<'removed' | 'append-only' | 'locked'> {
     if (found.length === 0) return 'removed';
-    const words = await argv('forget', ...found.map(({ id }) => id));
-    const { exitCode, stderr, stdout } = await host.run(words, { ...short, timeoutMs: 600_000 });
+    const attempt = async (patiently: string) =>
+      host.run(await argv('--retry-lock', patiently, 'forget', ...found.map(({ id }) => id)), {
+        ...short,
+        timeoutMs: 600_000,
+      });
+    let ended = await attempt('0s');
+    if (ended.exitCode === locked) {
+      if ((await restic.unlockDead()) === 'refused') return 'append-only';
+      ended = await attempt(wait);
+    }
+    const { exitCode, stderr, stdout } = ended;
+    if (exitCode === locked) return 'locked';
     if (exitCode === 0 && !stderr.includes('unable to remove')) return 'removed';
-    if (isRefusal(stderr)) return 'append-only';
-    throw failureOf(exitCode, stderr, stdout);
+    if (!isRefusal(stderr)) throw failureOf(exitCode, stderr, stdout);
+    const ids = new Set((await snapshots()).map(({ id }) => id));
+    const left = found.filter(({ id }) => ids.has(id));
+    if (left.length === found.length) return 'append-only';
+    if (left.length > 0) throw removedInPart(left, messageOf(stderr));
+    return 'removed';
+  }
+
+  function removedInPart(left: readonly Snapshot[], said: string): Failure {
+    const of = [...new Set(left.map((one) => backupOf(one) ?? one.id))].join(', ');
+    return new Failure(
+      'OffsiteUnavailable',
+      `off-site ${config.name} was pruned in part; snapshots of ${of} are left: ${said}`.slice(0, 1500),
+      {
+        host: host.name,
+        next: 'what is listed is whole; the next prune goes on with the rest, once the place lets it be removed',
+      },
+    );
   }
 
   /** Snapshots folders and returns the new snapshot's id and the bytes that it added. */
@@ -65,11 +104,13 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
     bytes?: number,
   ): Promise<{ id: string; bytesAdded: number }> {
     const tags = ['--tag', `permafrost,backup=${backup},part=${part}`, '--host', domain];
-    const result = await follow(
-      part,
-      await argv('backup', '--no-scan', ...tags, ...options, '--', ...paths),
-      { as: place.as, env, cwd: '/', nice: 10, okCodes: [0, 1, 3, 10, 11, 12] },
-      ({ stdoutTail }) => uploadProgress(stdoutTail, bytes),
+    const result = await withLock(patience.writing, async (waiting) =>
+      follow(
+        part,
+        await argv(...waiting, 'backup', '--no-scan', ...tags, ...options, '--', ...paths),
+        { as: place.as, env, cwd: '/', nice: 10, okCodes: [0, 1, 3, 10, locked, 12] },
+        ({ stdoutTail }) => uploadProgress(stdoutTail, bytes),
+      ),
     );
     const summary = lastMessage(result.stdoutTail, summarySchema);
     if (result.exitCode === 3) {
@@ -87,6 +128,18 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
     return { id: summary.snapshot_id, bytesAdded: summary.data_added_packed ?? summary.data_added };
   }
 
+  /** Not worth another attempt tonight. */
+  function busy(): Failure {
+    return new Failure(
+      'Refused',
+      `off-site ${config.name} is locked by another restic that is at work there: nothing was removed`,
+      {
+        host: host.name,
+        next: 'retention is applied after the next backup; the lock of a restic that is gone, on another machine, is removed by `restic unlock`',
+      },
+    );
+  }
+
   return {
     name: config.name,
     kind: 'restic',
@@ -98,7 +151,7 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
 
     // Any command without --no-lock writes a lock and removes it again. One that waits would hide who holds the place.
     async proveWriting() {
-      await run(['cat', 'config', '--retry-lock', '0s'], { timeoutMs: 15_000 });
+      await run(['cat', 'config'], { wait: '0s', timeoutMs: 15_000 });
     },
 
     async create() {
@@ -115,7 +168,8 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
     },
 
     async put(part: CapturedPart, follow: FollowJob): Promise<StoredPart> {
-      // What an earlier attempt has sent stays in the repository; its snapshot is forgotten for the new one.
+      // What an earlier attempt has sent stays in the repository; its snapshot is forgotten for the new one, if that can
+      // be now: forgetting needs the repository for itself. Else it goes with its backup.
       const before = part.again ? await snapshots(`backup=${part.backup}`, `part=${part.name}`) : [];
       const media = part.name === 'media';
       const taken = await snapshot(
@@ -135,7 +189,10 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
         part.indexFolder === undefined
           ? undefined
           : await snapshot('media-index', part.backup, [part.indexFolder], [], follow);
-      await forget(before.filter(({ id }) => id !== taken.id));
+      await forget(
+        before.filter(({ id }) => id !== taken.id),
+        '0s',
+      );
       return {
         ref: {
           ...{ backup: part.backup, name: part.name },
@@ -160,7 +217,7 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
       );
       const summary = lastMessage(said, summarySchema);
       if (summary === undefined) throw failureOf(0, 'restic gave no summary of the manifest');
-      await forget(stale);
+      await forget(stale, '0s'); // the newest counts
       return summary.data_added_packed ?? summary.data_added;
     },
 
@@ -216,7 +273,9 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
 
     async release(backup) {
       const marks = await snapshots(`backup=${backup}`, 'part=keep');
-      if ((await forget(marks)) === 'removed') return;
+      const did = await forget(marks, patience.removing);
+      if (did === 'removed') return;
+      if (did === 'locked') throw failureOf(locked, 'another restic is at work there');
       throw new Failure(
         'Refused',
         `off-site ${config.name} lets nothing be removed: ${backup} stays kept there`,
@@ -229,9 +288,11 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
 
     ...resticMedia(config, place),
 
-    async remove(backups, follow) {
+    async remove(backups, follow, stillGoing) {
       if (backups.length === 0) return 'removed';
-      const all = (await snapshots()).filter((found) => backups.includes(backupOf(found) ?? ''));
+      const now = await snapshots();
+      await stillGoing?.(backupsOf(now));
+      const all = now.filter((found) => backups.includes(backupOf(found) ?? ''));
       const dependent = new Set(backupsOf(all).sealed.flatMap((one) => (one.dependsOn ? [one.backup] : [])));
       const manifests = all.filter((found) => found.tags?.includes('part=manifest'));
       // restic forgets in no order: a delta's seal must be gone before that of its full dump, and every seal before a part.
@@ -240,13 +301,22 @@ export function resticOffsite(config: ResticConfig, place: OffsitePlace, domain:
         manifests.filter((found) => !dependent.has(backupOf(found) ?? '')),
         all.filter((found) => !manifests.includes(found)),
       ];
-      await run(['unlock']); // of a restic that is gone; a living one's lock stays
-      for (const wave of waves) if ((await forget(wave)) === 'append-only') return 'append-only';
-      await follow(
-        'prune',
-        await argv('prune', '--max-unused', '10%'),
-        { as: place.as, env, cwd: '/', nice: 10 },
-        () => ({}),
+      let before = 0;
+      for (const wave of waves) {
+        const did = await forget(wave, patience.removing);
+        if (did === 'append-only' && before === 0) return did;
+        if (did === 'locked' && before === 0) throw busy();
+        if (did !== 'removed') throw removedInPart(wave, did);
+        before += wave.length;
+      }
+      // Where another restic has come meanwhile, the next prune gives the space back.
+      await withLock(patience.removing, async (waiting) =>
+        follow(
+          'prune',
+          await argv(...waiting, 'prune', '--max-unused', '10%'),
+          { as: place.as, env, cwd: '/', nice: 10, okCodes: [0, locked] },
+          () => ({}),
+        ),
       );
       return 'removed';
     },

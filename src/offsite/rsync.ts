@@ -1,7 +1,9 @@
+import { sizeText } from '../backups/space.js';
 import type { RsyncConfig } from '../config/configuration.js';
 import { Failure } from '../errors.js';
 import { anyExitCode } from '../hosts/host.js';
 import { requirePrograms } from '../hosts/programs.js';
+import { freeBytes } from '../hosts/space.js';
 import type { OffsitePlace } from './offsite.js';
 import { isRefusedRemoval, rsyncCommand, rsyncProgress } from './rsync-command.js';
 import {
@@ -14,6 +16,9 @@ import {
 } from './rsync-scripts.js';
 import { placeFile, placeText } from './tree-layout.js';
 import type { TreeTransport } from './tree-transport.js';
+
+/** Bytes that stay free besides; smaller files are not asked about. */
+const spareBytes = 8 << 20;
 
 /**
  * Another server, reached by rsync over SSH. Only rsync's own protocol is asked for: storage boxes and keys that are
@@ -67,6 +72,21 @@ export function rsyncTransport(config: RsyncConfig, place: OffsitePlace, domain:
     });
     // A disk that is not mounted there is an empty folder, too.
     if (!found.includes(` ${placeFile}`) && !found.includes(` ${domain}`)) throw notMade();
+  }
+
+  /** A file is here as a whole before it is given out. */
+  async function requireRoom(path: string, scratch: string, bytes: number): Promise<void> {
+    if (bytes < spareBytes) return;
+    const free = await freeBytes(host, scratch);
+    if (free >= bytes + spareBytes) return;
+    throw new Failure(
+      'Refused',
+      `${path} of off-site ${config.name} has ${sizeText(bytes)}, and ${host.name} has ${sizeText(free)} free under ${work}`,
+      {
+        host: host.name,
+        next: `rsync cannot stream it: make room for ${sizeText(bytes + spareBytes)} there, or put that folder on a larger disk`,
+      },
+    );
   }
 
   function notMade(): Failure {
@@ -124,7 +144,8 @@ export function rsyncTransport(config: RsyncConfig, place: OffsitePlace, domain:
       return script(fetchScript, below(from), names, to, target, ...(await argv()));
     },
 
-    async read(path, scratch) {
+    async read(path, scratch, bytes = 0) {
+      await requireRoom(path, scratch, bytes);
       return host.stream(script(readScript, scratch, below(path), target, ...(await argv())), { as });
     },
 

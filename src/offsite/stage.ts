@@ -19,7 +19,9 @@ export interface Stage {
 /**
  * The manifest of a sealed backup, when it is to be trusted.
  *
- * @throws Failure `NotFound` when it is not sealed there, `VerifyFailed` when its manifest is not what it should be.
+ * @returns `signed`: by a key that this machine trusts.
+ * @throws Failure `NotFound` when it is not sealed there, `VerifyFailed` when its manifest is not what it should be,
+ *   `Refused` when it is signed and no key is known here.
  */
 export async function trustedManifest(
   source: Offsite,
@@ -41,7 +43,15 @@ export async function trustedManifest(
   const [problem] = problems;
   if (manifest === undefined || problem !== undefined)
     throw damaged(source, `the manifest of ${backup} ${problem ?? 'cannot be read'}`, next);
-  return { manifest, signed: signature !== 'unsigned' };
+  if (signature === 'not judged' && manifest.signature !== undefined)
+    throw new Failure(
+      'Refused',
+      `the manifest of ${backup} on ${source.name} is signed, and this machine knows no key to judge it by: what it copies it would sign unseen`,
+      {
+        next: `copy it on the machine that made it, or name a copy of the signing.pub in that machine's state folder in trustedKeys`,
+      },
+    );
+  return { manifest, signed: signature === 'valid' };
 }
 
 /** Puts entries of a part into a folder, each compared with the manifest. @throws Failure `VerifyFailed` */

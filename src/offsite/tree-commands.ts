@@ -46,11 +46,12 @@ export async function* streamTree(tree: Tree, folder: string, depth?: number): A
 /**
  * A file as it is stored. Its `completed` ends with another exit code than 0 when the file is not there or damaged.
  *
+ * @param bytes that it has, when known.
  * @throws `completed` rejects when the place cannot give it now, and might another time.
  */
-export async function readTree(tree: Tree, path: string): Promise<HostStream> {
+export async function readTree(tree: Tree, path: string, bytes?: number): Promise<HostStream> {
   const { folder, remove } = await makeScratch(tree);
-  const read = await tree.transport.read(path, folder).catch(async (error: unknown) => {
+  const read = await tree.transport.read(path, folder, bytes).catch(async (error: unknown) => {
     await remove();
     throw error;
   });

@@ -82,9 +82,14 @@ export async function fillPool(tree: Tree, part: CapturedPart, follow: FollowJob
 /** Up to so many files are asked for one by one; for more, listing the pool's folders is quicker. */
 const fewFiles = 1_000;
 
-/** Where nothing can be removed, reading back finds those that are wrong: what the index says lies at no path any more. */
+/**
+ * Where nothing can be removed, reading back finds those that are wrong: what the index says lies at no path any more.
+ * A list that is not there was done with: the send that has made it is not run again by an attempt after it.
+ */
 async function takeOut(tree: Tree, work: string): Promise<void> {
   const { host, as } = tree.place;
+  const there = await host.run(['test', '-s', `${work}/doubtful`], { as, okCodes: [0, 1] });
+  if (there.exitCode !== 0) return;
   await tree.transport.remove(poolFolder, `${work}/doubtful`, runNow(tree));
   await host.run(['rm', '-f', '--', `${work}/doubtful`], { as });
 }

@@ -4,9 +4,16 @@ import type { BackupId } from '../backups/id.js';
 import { Failure } from '../errors.js';
 import { anyExitCode } from '../hosts/host.js';
 import { lastMessage } from './lines.js';
-import type { FollowJob } from './offsite.js';
+import type { FollowJob, StoredBackups } from './offsite.js';
 import { listTree, removeFiles, type Tree, writeNames } from './tree-commands.js';
-import { backupsFolder, findBackups, type FoundBackup, poolFolder, storedIndex } from './tree-layout.js';
+import {
+  backupsFolder,
+  findBackups,
+  type FoundBackup,
+  poolFolder,
+  storedBackups,
+  storedIndex,
+} from './tree-layout.js';
 import { findGarbageArgv, indexBroken } from './tree-scripts.js';
 
 /**
@@ -15,11 +22,14 @@ import { findGarbageArgv, indexBroken } from './tree-scripts.js';
  * What is garbage is found first, while nothing has been touched: when an index that stays cannot be read, nothing is
  * removed. Then the seals, those of deltas before those of full dumps; then the media; the folders last. So whatever dies,
  * a sealed backup is whole, and one that is half gone is listed as unsealed, for a later run to go on with.
+ *
+ * @param stillGoing as `Offsite.remove` says: finding garbage may take long.
  */
 export async function removeBackups(
   tree: Tree,
   backups: readonly BackupId[],
   follow: FollowJob,
+  stillGoing?: (now: StoredBackups) => Promise<void>,
 ): Promise<'removed' | 'append-only'> {
   const all = findBackups(await listTree(tree, backupsFolder));
   const going = all.filter(({ backup }) => backups.includes(backup));
@@ -36,28 +46,47 @@ export async function removeBackups(
     .slice(0, 12);
   const step: FollowJob = (name, ...rest) => follow(`${name} ${digest}`, ...rest);
 
+  const work = `${tree.place.work}/garbage-${digest}`;
   const garbage = going.some(({ files }) => files.some(({ path }) => path.startsWith('media/')))
-    ? await findGarbage(tree, staying, `${tree.place.work}/garbage-${digest}`, step)
+    ? await findGarbage(tree, staying, work, step)
     : undefined;
+  if (stillGoing !== undefined)
+    await stillGoing(storedBackups(findBackups(await listTree(tree, backupsFolder))));
   const deltas = going.filter(({ seals }) =>
     [...seals.values()].some(({ dependsOn }) => dependsOn !== undefined),
   );
   const wholes = going.filter((found) => !deltas.includes(found));
-  for (const found of [deltas, wholes]) {
-    const seals = found.flatMap(({ backup, seals: names }) =>
-      [...names.keys()].map((name) => `${backup}/${name}`),
+  const named = (found: readonly FoundBackup[], sealing: boolean) =>
+    found.flatMap(({ backup, seals, files }) =>
+      files.filter(({ path }) => seals.has(path) === sealing).map(({ path }) => `${backup}/${path}`),
     );
-    if ((await removeFiles(tree, backupsFolder, seals, prefixed('seals', step))) === 'append-only')
-      return 'append-only';
+  const files = (what: string, names: readonly string[]) =>
+    names.length === 0 ? undefined : () => removeFiles(tree, backupsFolder, names, prefixed(what, step));
+  const pool = (names: string) => () => tree.transport.remove(poolFolder, names, prefixed('pool', step));
+  // Each under a name of its own: a job that has ended is not started again.
+  const waves = [
+    { what: 'the seals of deltas', remove: files('seals of deltas', named(deltas, true)) },
+    { what: 'the seals', remove: files('seals', named(wholes, true)) },
+    { what: 'media', remove: garbage === undefined ? undefined : pool(garbage) },
+    { what: 'the folders', remove: files('folders', named(going, false)) },
+  ];
+  let did: 'removed' | 'append-only' = 'removed';
+  let gone = false;
+  for (const { what, remove } of waves) {
+    if (remove === undefined) continue;
+    did = await remove();
+    if (did === 'append-only' && gone) throw removedInPart(tree.name, what, going);
+    if (did === 'append-only') break;
+    gone = true;
   }
-  if (garbage !== undefined) {
-    const did = await tree.transport.remove(poolFolder, garbage, prefixed('pool', step));
-    if (did === 'append-only') return did;
-  }
-  const rest = going.flatMap(({ backup, seals, files }) =>
-    files.filter(({ path }) => !seals.has(path)).map(({ path }) => `${backup}/${path}`),
-  );
-  return removeFiles(tree, backupsFolder, rest, prefixed('folders', step));
+  await removeWork(tree, work);
+  return did;
+}
+
+/** Gone with the removal; what one that was cut has left, the next attempt goes on with, and a later removal sweeps. */
+async function removeWork({ place }: Tree, work: string): Promise<void> {
+  const script = `rm -rf -- "$1" && { [ ! -d "$2" ] || find "$2" -maxdepth 1 -name 'garbage-*' -mmin +2880 -exec rm -rf -- {} +; }`;
+  await place.host.run(['sh', '-c', script, 'sh', work, place.work], { as: place.as, timeoutMs: 600_000 });
 }
 
 function prefixed(what: string, follow: FollowJob): FollowJob {
@@ -102,6 +131,16 @@ async function findGarbage(
   if (found.exitCode !== 0 || counted === undefined)
     throw transport.failureOf(found.exitCode, found.stderrTail);
   return counted.files === 0 ? undefined : `${work}/garbage`;
+}
+
+function removedInPart(name: string, what: string, going: readonly FoundBackup[]): Failure {
+  const ids = going.map(({ backup }) => backup);
+  const more = ids.length > 5 ? ` and ${String(ids.length - 5)} more` : '';
+  return new Failure(
+    'OffsiteUnavailable',
+    `off-site ${name} lets some be removed and some not: ${what} of ${ids.slice(0, 5).join(', ')}${more} are left there`,
+    { next: 'see what the key may remove there; the next removal goes on with what is left' },
+  );
 }
 
 function unreadable(name: string, why: string): Failure {

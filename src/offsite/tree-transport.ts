@@ -55,8 +55,10 @@ export interface TreeTransport {
    * another exit code than 0 when the file is not there or did not come whole.
    *
    * @param scratch a private folder for this call alone; who calls removes it when `completed` has settled.
+   * @param bytes that it has, when known.
+   * @throws Failure `Refused` when `scratch` has no room for it.
    */
-  read(path: string, scratch: string): Promise<HostStream>;
+  read(path: string, scratch: string, bytes?: number): Promise<HostStream>;
 
   /** Writes a small file, whole or not at all. Bytes that it already has are left alone. */
   write(path: string, content: string): Promise<void>;

@@ -94,8 +94,10 @@ export function treeOffsite(
     );
   }
 
-  const readStored = (part: StoredPartRef, path: string): Promise<HostStream> =>
-    readTree(tree, `${partFolder(part.backup, part.name)}/${storedEntry(part, path).path}`);
+  async function readStored(part: StoredPartRef, path: string): Promise<HostStream> {
+    const { path: stored, bytes } = storedEntry(part, path);
+    return readTree(tree, `${partFolder(part.backup, part.name)}/${stored}`, bytes);
+  }
 
   return {
     name,
@@ -185,7 +187,7 @@ export function treeOffsite(
         throw cannotRemove(name, backup, 'a mark that keeps it');
     },
 
-    remove: (backups, follow) => removeBackups(tree, backups, follow),
+    remove: (...removal) => removeBackups(tree, ...removal),
   };
 }
 

@@ -7,7 +7,9 @@ import { Failure } from '../errors.js';
 import { present } from '../present.js';
 import { damageOf } from './damage.js';
 import { type JudgedManifest, readJudgedManifest } from './manifest-check.js';
+import { lastWord } from './last-word.js';
 import type { Offsite, StoredBackup } from './offsite.js';
+import { withOwnScratch } from './own-scratch.js';
 import { refOf } from './part-ref.js';
 import { spoolIndex, type SpooledIndex } from './spooled-index.js';
 import type { Tell } from './tally.js';
@@ -96,23 +98,22 @@ async function readBack(
   try {
     const since = given.depth === 'all' || before === undefined ? undefined : await startOf(given, before);
     const files = index?.records === undefined ? undefined : picked(index.records, given, since);
-    const { checked, findings } = await verifyCopy(
-      copy,
-      {
-        entries,
-        ...(files === undefined || media === undefined
-          ? {}
-          : {
-              media: {
-                ref: refOf(manifest.backup, media),
-                files,
-                excused: new Set(manifest.copy.changedMeanwhile),
-              },
-            }),
-      },
-      present({ scratch: reader.scratch, tell }),
+    const expected = {
+      entries,
+      ...(files === undefined || media === undefined
+        ? {}
+        : {
+            media: {
+              ref: refOf(manifest.backup, media),
+              files,
+              excused: new Set(manifest.copy.changedMeanwhile),
+            },
+          }),
+    };
+    const { checked, findings } = await withOwnScratch(reader, (scratch) =>
+      verifyCopy(copy, expected, present({ scratch, tell })),
     );
-    const dump = await verifyDump(given, manifest);
+    const dump = await verifyDump(given, manifest, checked);
     return {
       checked: {
         files: checked.files + (index === undefined ? 0 : 1) + dump.checked.files,
@@ -127,13 +128,19 @@ async function readBack(
 
 /** What a delta needs: that its full dump is there, or, with `all`, that both make the dump that was taken. */
 async function verifyDump(
-  { copy, reader, depth }: BackupToVerify,
+  { copy, reader, depth, tell }: BackupToVerify,
   manifest: Manifest,
+  before: Checked,
 ): Promise<{ checked: Checked; findings: readonly Finding[] }> {
   const checked = { files: 0, bytes: 0 };
   const delta = manifest.database?.delta;
   if (delta === undefined) return { checked, findings: [] };
-  if (depth === 'all') return wholeDump({ copy, reader, manifest });
+  let { bytes } = before;
+  const report = (came: number) => {
+    bytes += came;
+    tell?.({ files: before.files, bytes });
+  };
+  if (depth === 'all') return wholeDump({ copy, reader, manifest, report });
   const found = await findFull(copy, delta);
   return { checked, findings: 'finding' in found ? [found.finding] : [] };
 }
@@ -164,10 +171,7 @@ async function openIndex(
   const { bytes, ended, sha256 } = read;
   if (ended.exitCode === 0 && sha256 === entry.sha256)
     return { bytes, findings: [], records: () => read.records(), close: () => read.close() };
-  const problem =
-    ended.exitCode === 0
-      ? 'came back changed'
-      : `cannot be read (${ended.stderr.trim().split('\n').at(-1)?.slice(0, 200) ?? ''})`;
+  const problem = ended.exitCode === 0 ? 'came back changed' : `cannot be read (${lastWord(ended)})`;
   return { bytes, findings: [broken(`${problem}; the media were not compared`)], close: () => read.close() };
 }
 

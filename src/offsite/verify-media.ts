@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { MediaRecord } from '../backups/media-index.js';
 import { damageOf } from './damage.js';
 import type { MediaFile, Offsite, ReadFile } from './offsite.js';
@@ -9,7 +10,7 @@ import type { ExpectedFile, ExpectedMedia, Finding, Verified } from './verify.js
 const batchBytes = 1 << 30;
 const batchFiles = 5_000;
 
-/** Files that are looked at one by one when something is wrong; more are no users deleting files. */
+/** Files that are looked at one by one when something is wrong, and that the source is asked for at a time. */
 const mostSuspects = 10_000;
 
 /** Of more than these, some are named and all are counted. */
@@ -31,18 +32,12 @@ export async function verifyMedia(
   const { read } = await looked.plan();
   tally.expect(read);
   const complaints = new Set<string>();
-  const both = [looked.list(complaints), looked.readBack(scratch, tally, complaints)];
+  const both = [looked.list(complaints, tally), looked.readBack(scratch, tally, complaints)];
   await Promise.allSettled(both);
   await Promise.all(both);
-  const { suspects, count } = await looked.suspects();
+  const { suspects, count, changed } = await looked.suspects();
   if (count > mostSuspects) return { ...tooMany(suspects, count, complaints), ...unknown };
-  const changed = (await media.changedAtSource?.(suspects)) ?? new Set();
-  const named = await nameProblems(
-    copy,
-    media,
-    suspects.filter(({ path }) => !changed.has(path)),
-    scratch,
-  );
+  const named = await nameProblems(copy, media, suspects, { scratch, opened: looked.opened });
   const whole = named.findings.length === 0 && !looked.unlisted;
   return {
     findings: [...(whole ? [] : complaintsOf(complaints)), ...named.findings],
@@ -50,6 +45,9 @@ export async function verifyMedia(
     damaged: named.damaged,
   };
 }
+
+/** The hash of nothing; an empty file opens with every password. */
+const emptySha256 = createHash('sha256').digest('hex');
 
 const unknown = { changedMeanwhile: [], damaged: [] };
 
@@ -79,6 +77,8 @@ class LookedAt {
   #bytes = 0;
   /** The off-site's list of its media is broken: what is missing shows only in what is read. */
   unlisted = false;
+  /** A file with something in it came as it should: the off-site opens with the keys that we have. */
+  opened = false;
 
   constructor(
     private readonly copy: Offsite,
@@ -98,9 +98,12 @@ class LookedAt {
     return { read: this.#read };
   }
 
-  async list(complaints: Set<string>): Promise<void> {
+  async list(complaints: Set<string>, tally: Tally): Promise<void> {
     const damage = await damageOf(async () => {
-      for await (const { key, size } of this.copy.listMedia(this.media.ref)) this.#listed.see(key, size);
+      for await (const { key, size } of this.copy.listMedia(this.media.ref)) {
+        this.#listed.see(key, size);
+        tally.add({}); // heard by who may have been cancelled
+      }
     });
     if (typeof damage !== 'string') return;
     this.unlisted = true;
@@ -113,7 +116,9 @@ class LookedAt {
     // The sizes are not told, and one content may serve several files: the sums come out right.
     const each = { files: this.#read.files / distinct, bytes: this.#read.bytes / distinct };
     const see = ({ key, sha256 }: ReadFile) => {
-      if (this.#contents.see(key, sha256)) tally.add(each);
+      if (!this.#contents.see(key, sha256)) return;
+      tally.add(each);
+      if (sha256 !== emptySha256) this.opened = true;
     };
     const seeAll = async (files: AsyncIterable<ReadFile>) => {
       for await (const file of files) see(file);
@@ -129,20 +134,34 @@ class LookedAt {
     }
   }
 
-  /** What is not there, or did not come back as it should: the first ones, and how many there are. */
-  async suspects(): Promise<{ suspects: MediaRecord[]; count: number }> {
+  /**
+   * What is not there, or did not come back as it should: the first ones, and how many there are; without what users
+   * have changed at the source, however much that is. The source is not asked further when too much is left without it.
+   */
+  async suspects(): Promise<{ suspects: MediaRecord[]; count: number; changed: Set<string> }> {
     const suspects: MediaRecord[] = [];
+    const changed = new Set<string>();
     let count = 0;
     if ((this.unlisted || this.#listed.missing === 0) && this.#contents.missing === 0)
-      return { suspects, count };
+      return { suspects, count, changed };
+    let asked: MediaRecord[] = [];
+    const ask = async () => {
+      const meanwhile = (await this.media.changedAtSource?.(asked)) ?? new Set();
+      for (const record of asked) {
+        if (meanwhile.has(record.path)) changed.add(record.path);
+        else if ((count += 1) <= mostSuspects) suspects.push(record);
+      }
+      asked = [];
+    };
     for await (const { record, read } of this.#files()) {
       const key = this.copy.mediaKey(record);
       const there = this.unlisted || this.#listed.seen(key, record.size);
       if (there && (!read || this.#contents.seen(key, record.sha256))) continue;
-      count += 1;
-      if (count <= mostSuspects) suspects.push(record);
+      if (count > mostSuspects) count += 1;
+      else if (asked.push(record) === mostSuspects) await ask();
     }
-    return { suspects, count };
+    if (asked.length > 0) await ask();
+    return { suspects, count, changed };
   }
 
   async *#unread(): AsyncIterable<MediaRecord> {
@@ -182,7 +201,7 @@ async function nameProblems(
   copy: Offsite,
   { ref }: ExpectedMedia,
   suspects: readonly MediaRecord[],
-  scratch: string,
+  { scratch, opened }: { scratch: string; opened: boolean },
 ): Promise<{ findings: Finding[]; damaged: string[] }> {
   if (suspects.length === 0) return { findings: [], damaged: [] };
   const keys = new Set(suspects.map((record) => copy.mediaKey(record)));
@@ -191,14 +210,16 @@ async function nameProblems(
     for await (const { key, size } of copy.listMedia(ref)) if (keys.has(key)) sizes.set(key, size);
   });
   const hashes = new Map<string, string>();
+  const asked = new Set<string>();
   const each = (async function* () {
     yield* suspects;
   })();
   for await (const batch of batches(copy, each)) {
-    await damageOf(async () => {
+    const damage = await damageOf(async () => {
       for await (const { key, sha256 } of copy.readMedia(ref, batch, scratch))
         if (keys.has(key)) hashes.set(key, sha256);
     });
+    if (typeof damage !== 'string') for (const file of batch) asked.add(copy.mediaKey(file));
   }
   const findings: Finding[] = [];
   const damaged = new Set<string>();
@@ -207,7 +228,11 @@ async function nameProblems(
     const [sha256, size] = [hashes.get(key), sizes.get(key)];
     if (sha256 === record.sha256) continue;
     const gone = size === undefined && sha256 === undefined && typeof listed !== 'string';
-    if (!gone) damaged.add(key);
+    // What is there and does not come is left out for its damage, unless nothing opens at all: with another password
+    // every file looks so.
+    const proven =
+      sha256 !== undefined || (size !== undefined && (size !== record.size || (opened && asked.has(key))));
+    if (proven) damaged.add(key);
     findings.push({ part: 'media', path: record.path, problem: problemOf(record, sha256, size, gone) });
   }
   return { findings, damaged: [...damaged] };

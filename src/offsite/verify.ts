@@ -4,6 +4,7 @@ import type { MediaRecord } from '../backups/media-index.js';
 import type { Finding } from '../backups/verify-report.js';
 import type { HostStream } from '../hosts/host.js';
 import { damageOf } from './damage.js';
+import { lastWord } from './last-word.js';
 import type { Offsite, StoredPartRef } from './offsite.js';
 import { Tally, type Tell } from './tally.js';
 import { verifyMedia } from './verify-media.js';
@@ -49,13 +50,13 @@ export interface Verified {
   readonly findings: readonly Finding[];
   /** Media of the index that are not on the off-site because users deleted or changed them meanwhile. */
   readonly changedMeanwhile: readonly string[];
-  /** Media that lie there damaged, as `Offsite.mediaKey` calls them. */
+  /** Media that are proven to lie there damaged, as `Offsite.mediaKey` calls them; not each that cannot be read is. */
   readonly damaged: readonly string[];
 }
 
 /**
  * @param scratch a private folder on the off-site's host, for this call alone.
- * @throws Failure when the off-site cannot be asked; never for what it holds.
+ * @throws Failure when the off-site cannot be asked; never for what it holds. What `tell` throws ends it.
  */
 export async function verifyCopy(
   copy: Offsite,
@@ -117,13 +118,16 @@ async function problemOf(
 async function hashOf(stream: HostStream, tally: Tally): Promise<{ sha256: string; bytes: number } | string> {
   const hash = createHash('sha256');
   let bytes = 0;
-  for await (const chunk of stream.stdout as AsyncIterable<Buffer>) {
-    hash.update(chunk);
-    bytes += chunk.length;
-    tally.add({ bytes: chunk.length });
+  try {
+    for await (const chunk of stream.stdout as AsyncIterable<Buffer>) {
+      hash.update(chunk);
+      bytes += chunk.length;
+      tally.add({ bytes: chunk.length });
+    }
+    const ended = await stream.completed;
+    tally.add({ files: 1 });
+    return ended.exitCode === 0 ? { sha256: hash.digest('hex'), bytes } : lastWord(ended);
+  } finally {
+    stream.kill();
   }
-  const { exitCode, stderr } = await stream.completed;
-  tally.add({ files: 1 });
-  if (exitCode === 0) return { sha256: hash.digest('hex'), bytes };
-  return stderr.trim().split('\n').at(-1)?.slice(0, 200) || `exit code ${String(exitCode)}`;
 }

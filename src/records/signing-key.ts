@@ -7,14 +7,19 @@ import { giveToOwner } from './owner.js';
 
 /**
  * The key that this machine signs manifests with, made at its first use. Two processes that make it at once end with the
- * same one, and one that is there is never replaced: what it has signed could not be told from a forgery.
+ * same one, and one that is there is never replaced, nor one that is lost: what it has signed could not be told from a
+ * forgery.
  *
  * @param state Permafrost's own folder on this machine (`Configuration.state`).
- * @throws Failure `ConfigInvalid` when the file is there and is no such key.
+ * @throws Failure `ConfigInvalid` when the file is there and is no such key, and when only its public key is there.
  */
 export async function signingKey(state: string): Promise<KeyObject> {
   const path = join(state, signingKeyFile);
   let pem = await readIfThere(path);
+  if (pem === undefined && (await readIfThere(join(state, signingPublicKeyFile))) !== undefined) {
+    pem = await readIfThere(path); // another process may just have made both, this one first
+    if (pem === undefined) throw lost(path);
+  }
   if (pem === undefined) {
     const made = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' });
     await mkdir(state, { recursive: true, mode: 0o700 });
@@ -32,6 +37,18 @@ export async function signingKey(state: string): Promise<KeyObject> {
   const key = parse(pem, path);
   await publish(state, key);
   return key;
+}
+
+function lost(path: string): Failure {
+  return new Failure(
+    'ConfigInvalid',
+    `${path} is gone, and ${signingPublicKeyFile} beside it is still there`,
+    {
+      next:
+        `put it back from a copy; if it is lost, move ${signingPublicKeyFile} to a file of another name and name that in ` +
+        'trustedKeys, so that backups signed until now stay trusted: then a new key is made',
+    },
+  );
 }
 
 /** The public key, beside the private one: for `trustedKeys` on other machines. */
@@ -56,8 +73,8 @@ function parse(pem: string, path: string): KeyObject {
     `${path} is not an Ed25519 private key (PEM): manifests cannot be signed`,
     {
       next:
-        'put it back from a copy; if it is lost, move it away: a new one is made, and backups signed with the old one ' +
-        `stay trusted when its ${signingPublicKeyFile} is kept and named in trustedKeys`,
+        `put it back from a copy; if it is lost, move it and ${signingPublicKeyFile} away: new ones are made, and backups ` +
+        `signed with the old one stay trusted when its ${signingPublicKeyFile} is named in trustedKeys`,
     },
   );
 }

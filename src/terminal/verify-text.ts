@@ -5,7 +5,7 @@ import { plainText } from './plain-text.js';
 
 /** What reading a backup back came to: every off-site, with each thing that is not what it should be. */
 export function verifiedText(report: VerifyReport, paint: Paint, width = 80, next?: string): string[] {
-  const { backup, instance, copies, startedAt, finishedAt, depth } = report;
+  const { backup, instance, copies, notOn = [], startedAt, finishedAt, depth } = report;
   const good = copies.every(({ passed }) => passed);
   const name = `Backup ${backup} of ${instance}`;
   const took = formatDuration(new Date(finishedAt).getTime() - new Date(startedAt).getTime());
@@ -16,7 +16,11 @@ export function verifiedText(report: VerifyReport, paint: Paint, width = 80, nex
     '',
     ...copies.flatMap((copy) => [...copyLines(copy, paint, width), '']),
     ...formatFields(
-      [['depth', depth], ['took', took], ...(next === undefined ? [] : [['what to do', next] as const])],
+      [
+        ...(notOn.length === 0 ? [] : [['not on', notOn.join(', ')] as const]),
+        ...[['depth', depth] as const, ['took', took] as const],
+        ...(next === undefined ? [] : [['what to do', next] as const]),
+      ],
       width,
     ),
   ];

@@ -39,6 +39,7 @@ export async function verify(request: VerifyRequest): Promise<VerifyReport> {
   try {
     const found = await looking.findStored(asked(request));
     report.backup = progress.backup = found.backup;
+    report.notOn = found.notOn;
     upsertSearchAttributes([{ key: PermafrostBackup, value: found.backup }]);
     progress.offsites = found.offsites.map((name) => ({ name, state: 'verifying' }));
     show(report, progress);

@@ -227,7 +227,7 @@ describe.skipIf(missing !== null)(`services come back, whatever dies ${missing ?
     expect(await host.systemctl('list-units', 'permafrost*', '--all', '--plain', '--no-legend')).toBe('');
     expect(await processesOfJobs()).toBe('');
     const { stdout: own } = await host.ssh('root', ['ls', '-A', '/var/lib/permafrost']);
-    expect(own.split('\n').sort()).toEqual(['bin', 'cache', 'index', 'jobs', 'lease', 'spool']);
+    expect(own.split('\n').sort()).toEqual(['base', 'bin', 'cache', 'index', 'jobs', 'lease', 'spool']);
     const { stdout: spool } = await host.ssh('root', [
       'find',
       '/var/lib/permafrost/spool',

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { WorkflowHandle } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+import { version } from '../../src/version.js';
 import { guardWorkflowId } from '../../src/workflows/names.js';
 import { type Installation, until } from '../integration/installation.js';
 import { forbidSaves, holdTheWindow } from '../integration/obstacles.js';
@@ -14,9 +15,9 @@ export const histories = fileURLToPath(new URL('.', import.meta.url));
 export type Story = (here: Installation, keep: Keep) => Promise<void>;
 type Keep = (name: string, handle: WorkflowHandle) => Promise<void>;
 
-/** @throws Error when a story of this name was recorded today already: what is there stays as it is. */
+/** @throws Error when a story of this name was recorded of this version today already: what is there stays as it is. */
 export async function record(story: Story, here: Installation): Promise<void> {
-  const folder = join(histories, new Date().toISOString().slice(0, 10));
+  const folder = join(histories, `${new Date().toISOString().slice(0, 10)}-${version()}`);
   await story(here, async (name, handle) => {
     const file = join(folder, `${name}.json`);
     if (existsSync(file)) throw new Error(`${file} is there already: histories grow, they are not replaced`);
@@ -57,6 +58,17 @@ export const stories: Record<string, Story> = {
     await keep('backup-sealed-brief', runOf(here, await here.backup()));
     await keep('guard-released', guardOf(here));
     await keep('backup-sealed-brief-second-night', runOf(here, await here.backup()));
+  },
+
+  async 'by hand: a backup is verified, copied, and pruned around'(here, keep) {
+    const { report } = await here.backup('--offsite', 'vault');
+    const ended = async (...words: string[]) => {
+      const { json } = await here.permafrost(...words, '--json');
+      return here.client.workflow.getHandle(String(json['workflowId'] ?? `${words[0] ?? ''}/${here.domain}`));
+    };
+    await keep('verify-passed', await ended('verify', report.backup, '--from', 'vault'));
+    await keep('copy-copied', await ended('copy', report.backup, '--from', 'vault', '--to', 'cellar'));
+    await keep('prune-done', await ended('prune', '--yes'));
   },
 
   async 'sealed, full'(here, keep) {

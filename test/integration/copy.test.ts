@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { noteSent, sentOf } from '../../src/activities/copy-parts.js';
 import type { CopyReport } from '../../src/backups/copy-report.js';
 import type { Manifest } from '../../src/backups/manifest.js';
 import { toolPath } from '../../src/hosts/tools.js';
@@ -80,8 +82,24 @@ async function mediaIn(repository: string, snapshot: string): Promise<Map<string
   return found;
 }
 
+test('what was sent is known again, whatever a kill has left of the last note', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'permafrost-sent-'));
+  const [one, other] = ['1'.repeat(64), '2'.repeat(64)];
+  try {
+    await noteSent({ folder }, [{ sha256: one }]);
+    await appendFile(join(folder, 'sent'), `\n${other.slice(0, 20)}`);
+    await noteSent({ folder }, [{ sha256: other }]);
+    const sent = await sentOf({ folder });
+    expect([sent.has(one, ''), sent.has(other, '')]).toEqual([true, true]);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
 describe('copy', () => {
   test('brings a backup to a place of another kind, with the full dump that its delta needs', async () => {
+    const before = await here.permafrost('verify', '--depth', 'new', '--json');
+    expect(before).toMatchObject({ exitCode: 0, json: { from: 'vault', notOn: ['cellar', 'cloud'] } });
     const { exitCode, report } = await copy('latest', 'vault', 'cloud');
     expect({ exitCode, ...report }).toMatchObject({
       ...{ exitCode: 0, instance: here.domain, backup: delta, from: 'vault', to: 'cloud', status: 'copied' },

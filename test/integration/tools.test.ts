@@ -1,10 +1,11 @@
-import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Host } from '../../src/hosts/host.js';
 import { localHost } from '../../src/hosts/local.js';
 import { provideTool, type ToolName, toolPath } from '../../src/hosts/tools.js';
+import { handOverKeys, receiveFile } from '../../src/offsite/keys.js';
 
 /** Debian 12's restic, as far as its version goes. */
 const tooOld = '#!/bin/sh\necho restic 0.14.0 compiled with go1.19.8 on linux/amd64\n';
@@ -134,3 +135,26 @@ function bound(host: Host): Host {
     close: () => host.close(),
   };
 }
+
+describe('files that several off-sites hand over to the same place at once', () => {
+  it('are there whole, private, and leave nothing else', async () => {
+    const [keys, program] = [join(folder, 'keys'), join(folder, 'program')];
+    const content = Buffer.alloc(1 << 20, 'key');
+    const all = Array.from({ length: 4 }, () =>
+      handOverKeys(host, 'login', keys, new Map([['vault', content]])),
+    );
+    const lent = Array.from({ length: 4 }, () =>
+      host.run(['sh', '-c', receiveFile, 'sh', program, '700'], { stdin: content }),
+    );
+    await Promise.all([...all, ...lent]);
+    expect(await readdir(keys)).toEqual(['vault']);
+    expect((await readdir(folder)).filter((name) => name.startsWith('program'))).toEqual(['program']);
+    for (const [file, mode] of [
+      [join(keys, 'vault'), 0o600],
+      [program, 0o700],
+    ] as const) {
+      expect((await stat(file)).mode & 0o777).toBe(mode);
+      expect((await readFile(file)).equals(content)).toBe(true);
+    }
+  });
+});

@@ -15,22 +15,22 @@ function copy(from: string, more: Partial<VerifiedCopy> = {}): VerifiedCopy {
 }
 
 /** A verify of the latest backup that two off-sites have, and a third could not be asked for. */
-function reading(unread: { name: string; error: typeof unreachable }[] = []): History {
+function reading(unread: { name: string; error: typeof unreachable }[] = [], notOn: string[] = []): History {
   return new History('verify', `verify/${instance}`, { instance, backup: 'latest', depth: 'sample' })
     .decides(upsert, activity('findStored'))
-    .completed('findStored', { backup, offsites: ['vault', 'cellar'], unread })
+    .completed('findStored', { backup, offsites: ['vault', 'cellar'], notOn, unread })
     .decides(upsert, activity('verifyStored to vault'), activity('verifyStored to cellar'));
 }
 
 test('copies that are as they should be: each is read from its off-site, the same share of each', async () => {
   const heard = await replay(
-    reading()
+    reading([], ['box'])
       .completed('verifyStored to vault', copy('vault'))
       .completed('verifyStored to cellar', copy('cellar'))
       .decides(upsert, complete),
   );
   expect(heard.report).toMatchObject({
-    ...{ instance, backup, status: 'passed' },
+    ...{ instance, backup, status: 'passed', notOn: ['box'] },
     copies: [copy('cellar'), copy('vault')],
   });
   const inputs = heard.all('verifyStored').map(({ input }) => input);

@@ -172,6 +172,25 @@ describe('the files of a part', () => {
     }
   });
 
+  it('that were changed in their header, or swapped for what others can open, are damaged, not locked', async () => {
+    const { folder, to } = await folderOf({ 'redis.rdb': randomBytes(300_000) });
+    const [entry] = await codeFiles(place(), { folder, to, recipients: [recipient] }, follow);
+    if (entry === undefined) throw new Error('nothing was made');
+    const whole = await readFile(join(to, entry.path));
+    const stranger = join(root, 'another');
+    await execa('age-keygen', ['-o', stranger]);
+    const { stdout: theirs } = await execa('age-keygen', ['-y', stranger]);
+    const swapped = await execa('age', ['-r', theirs], { input: whole, encoding: 'buffer' });
+    const flipped = Buffer.from(whole);
+    const share = whole.indexOf('-> X25519 ') + 14;
+    flipped.writeUInt8(flipped.readUInt8(share) === 65 ? 66 : 65, share);
+    for (const change of [flipped, Buffer.from(swapped.stdout)]) {
+      const { exitCode, stderr } = await open(to, entry, identity, () => change);
+      expect(exitCode).not.toBe(0);
+      expect(stderr).toContain('not what was sent');
+    }
+  });
+
   it('say whose key is missing, and end what they were read from', async () => {
     const { folder, to } = await folderOf({ dump: randomBytes(3_000_000) });
     const [entry] = await codeFiles(place(), { folder, to, recipients: [recipient] }, follow);

@@ -8,11 +8,12 @@ import type { Ground } from './ground.js';
 export class Vandal {
   constructor(private readonly ground: Ground) {}
 
-  async flipBit(file: string): Promise<void> {
+  /** @param where bytes from the beginning; the middle, when it is left out. */
+  async flipBit(file: string, where?: number): Promise<void> {
     const handle = await open(this.#path(file), 'r+');
     try {
       const { size } = await handle.stat();
-      const at = Math.floor(size / 2);
+      const at = where ?? Math.floor(size / 2);
       const { buffer } = await handle.read(Buffer.alloc(1), 0, 1, at);
       await handle.write(Buffer.of(buffer.readUInt8(0) ^ 1), 0, 1, at);
     } finally {
@@ -20,9 +21,10 @@ export class Vandal {
     }
   }
 
-  async cut(file: string): Promise<void> {
+  /** @param to bytes that are left; half, when it is left out. */
+  async cut(file: string, to?: number): Promise<void> {
     const { bytes = 0 } = (await this.ground.behind()).get(file) ?? {};
-    await truncate(this.#path(file), Math.floor(bytes / 2));
+    await truncate(this.#path(file), to ?? Math.floor(bytes / 2));
   }
 
   remove(file: string): Promise<void> {
@@ -77,12 +79,12 @@ export async function spoilMedia(
   sizeOf: (path: string) => number,
 ): Promise<(string | string[])[]> {
   const [large = ''] = await vandal.ofSize(sizeOf(special.large));
-  await vandal.flipBit(large);
+  await vandal.flipBit(large, 3); // where crypt has its header
   const [one = '', other = ''] = await vandal.ofSize(sizeOf(special.one));
   await vandal.replace(one, other);
   const [twin = ''] = await vandal.ofSize(sizeOf(special.twin));
   await vandal.remove(twin);
   const [fresh = ''] = await vandal.ofSize(sizeOf(special.fresh));
-  await vandal.cut(fresh);
+  await vandal.cut(fresh, 10); // less than crypt's header
   return [special.large, [special.one, special.other], special.twin, special.otherTwin, special.fresh];
 }

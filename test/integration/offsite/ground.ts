@@ -85,15 +85,17 @@ export class Ground {
     return join(this.folder, `scratch-${randomBytes(4).toString('hex')}`);
   }
 
-  /** Runs a command to its end, at once: the durable jobs have tests of their own. */
-  readonly follow: FollowJob = async (_step, argv, options, progress) => {
-    this.jobs.push({ argv, options });
-    const { as = 'login', env = {}, cwd = '/', okCodes = [0] } = options;
-    const ended = await this.host.run(argv, { as, env, cwd, okCodes, timeoutMs: 120_000 });
-    const tails = { stdoutTail: ended.stdout.slice(-4096), stderrTail: ended.stderr.slice(-4096) };
-    await progress(tails);
-    return { exitCode: ended.exitCode, ...tails };
-  };
+  /** The jobs of one activity, all its attempts; each look gives those of another one. Run to their end, at once. */
+  get follow(): FollowJob {
+    return remembering(async (_step, argv, options, progress) => {
+      this.jobs.push({ argv, options });
+      const { as = 'login', env = {}, cwd = '/', okCodes = [0] } = options;
+      const ended = await this.host.run(argv, { as, env, cwd, okCodes, timeoutMs: 120_000 });
+      const tails = { stdoutTail: ended.stdout.slice(-4096), stderrTail: ended.stderr.slice(-4096) };
+      await progress(tails);
+      return { exitCode: ended.exitCode, ...tails };
+    });
+  }
 
   /** Runs it as the durable job that it is in a run; asks while it runs, and ends it when the answer is `true`. */
   interrupter(whileRunning: () => Promise<boolean>): FollowJob {
@@ -148,6 +150,19 @@ export class Ground {
     await this.host.close();
     await this.place.stop?.();
   }
+}
+
+/** As `followJob` does: a step that has ended with 0 is not run again, whatever it is asked to run. */
+export function remembering(follow: FollowJob): FollowJob {
+  const ended = new Map<string, Awaited<ReturnType<FollowJob>>>();
+  return async (step, argv, options, progress) => {
+    const before = ended.get(step);
+    if (before !== undefined) await progress(before);
+    if (before !== undefined) return before;
+    const now = await follow(step, argv, options, progress);
+    if (now.exitCode === 0) ended.set(step, now);
+    return now;
+  };
 }
 
 /** What was sent of a night, and the files that came up behind the place meanwhile. */

@@ -1,6 +1,10 @@
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Manifest } from '../../../src/backups/manifest.js';
 import type { Host } from '../../../src/hosts/host.js';
@@ -95,7 +99,8 @@ exec ${run}\n`,
     passwordFile: join(folder, 'keys/vault.password'),
   };
   const called = async () => (await host.run(['tail', '-n1', `${repository}.calls`])).stdout.trim();
-  return { offsite: resticOffsite(config, place, 'sample.example'), called };
+  const waits = { writing: '0s', removing: '0s' };
+  return { offsite: resticOffsite(config, place, 'sample.example', waits), called };
 }
 
 const nameOf = (repository: string) => repository.slice(repository.lastIndexOf('/') + 1);
@@ -143,15 +148,15 @@ async function wholeOnes(repository: string): Promise<string[]> {
   return listed;
 }
 
-/** list, unlock, forget the deltas' seals, forget the full dump's seal, forget the parts, prune. */
+/** list, forget the deltas' seals, forget the full dump's seal, forget the parts, prune. */
 const kills: [string, Kill][] = [
-  ['forget', { call: 3, when: 0.04 }],
+  ['forget', { call: 2, when: 0.04 }],
+  ['forget', { call: 2, when: 'after' }],
   ['forget', { call: 3, when: 'after' }],
+  ['forget', { call: 4, when: 0.05 }],
   ['forget', { call: 4, when: 'after' }],
-  ['forget', { call: 5, when: 0.05 }],
-  ['forget', { call: 5, when: 'after' }],
-  ['prune', { call: 6, when: 0.06 }],
-  ['prune', { call: 6, when: 0.12 }],
+  ['prune', { call: 5, when: 0.06 }],
+  ['prune', { call: 5, when: 0.12 }],
 ];
 
 test(
@@ -182,3 +187,139 @@ test(
     await Promise.all([work(), work()]);
   },
 );
+
+/** A repository of its own, and a restic that has locked it for itself and is asleep with that. */
+async function lockedOne(name: string) {
+  const repository = join(folder, name);
+  await cp(join(folder, 'pristine'), repository, { recursive: true });
+  const { offsite } = await open(repository);
+  const words = [
+    '-r',
+    repository,
+    '--password-file',
+    join(folder, 'keys/vault.password'),
+    '--no-cache',
+    'prune',
+  ];
+  const restic = spawn(toolPath('restic').path, words, { stdio: 'ignore' });
+  const ended = once(restic, 'exit');
+  // The lock has its name before restic looks whether it is alone, which takes it 0.2 s.
+  while (!readdirSync(join(repository, 'locks')).some((file) => file.length === 64)) await sleep(2);
+  restic.kill('SIGSTOP');
+  const kill = async () => {
+    restic.kill('SIGKILL');
+    await ended;
+  };
+  return { repository, offsite, kill };
+}
+
+const part = () => ({
+  ...({ backup: '20261110T031700Z', name: 'database', folder: join(folder, '20261101T031700Z') } as const),
+  exclude: [],
+});
+
+test('the lock of a restic that was killed is in nobody’s way; that of a living one is never removed', async () => {
+  const { repository, offsite, kill } = await lockedOne('locked');
+  try {
+    await expect(offsite.proveWriting?.()).rejects.toMatchObject({ type: 'OffsiteUnavailable' });
+    await expect(offsite.put({ ...part(), again: false }, follow)).rejects.toMatchObject({
+      type: 'OffsiteUnavailable',
+    });
+    // Another attempt tonight would only wait once more.
+    await expect(offsite.remove(going, follow)).rejects.toMatchObject({ type: 'Refused' });
+    expect(await readdir(join(repository, 'locks'))).toHaveLength(1);
+  } finally {
+    await kill();
+  }
+  await cp(repository, `${repository}-2`, { recursive: true });
+  await offsite.proveWriting?.();
+  expect(await readdir(join(repository, 'locks'))).toEqual([]);
+  const night = (await open(`${repository}-2`)).offsite;
+  await night.put({ ...part(), again: false }, follow);
+  await night.seal(manifestOf(part().backup), false);
+  expect(await readdir(join(`${repository}-2`, 'locks'))).toEqual([]);
+  expect(await night.remove(going, follow)).toBe('removed');
+});
+
+test('beside the upload of another host, attempts repeated are stored and sealed, and nothing is removed', async () => {
+  const { repository, offsite, kill } = await lockedOne('beside');
+  await kill();
+  await rm(join(repository, 'locks'), { recursive: true });
+  await mkdir(join(repository, 'locks'));
+  const uploading = spawn(
+    toolPath('restic').path,
+    [
+      ...['-r', repository, '--password-file', join(folder, 'keys/vault.password'), '--no-cache'],
+      ...['backup', '--stdin', '--stdin-filename', 'slow', '--host', 'other.example'],
+    ],
+    { stdio: ['pipe', 'ignore', 'ignore'] },
+  );
+  const ended = once(uploading, 'exit');
+  try {
+    while ((await readdir(join(repository, 'locks'))).length === 0) await sleep(20);
+    await offsite.put({ ...part(), again: false }, follow);
+    const { ref } = await offsite.put({ ...part(), again: true }, follow);
+    await offsite.seal(manifestOf(part().backup), false);
+    await offsite.seal(manifestOf(part().backup), true);
+    const entry = await offsite.readEntry(ref, 'database.dump');
+    expect(Buffer.concat((await entry.stdout.toArray()) as Buffer[]).toString()).toBe(
+      contentOf('20261101T031700Z'),
+    );
+    await expect(offsite.remove(going, follow)).rejects.toMatchObject({ type: 'Refused' });
+    expect((await offsite.list()).sealed).toHaveLength(family.length + 1);
+  } finally {
+    uploading.stdin.end('at last');
+    await ended;
+  }
+});
+
+test('what has a reason to stay by now stops a removal before it begins', async () => {
+  const { offsite } = await open(join(folder, 'pristine'));
+  let listed: string[] = [];
+  const removal = offsite.remove(going, follow, ({ sealed }) => {
+    listed = sealed.map(({ backup }) => backup);
+    return Promise.reject(new Error('somebody reads it'));
+  });
+  await expect(removal).rejects.toThrow('somebody reads it');
+  expect(listed).toEqual(family.map(({ backup }) => backup).reverse());
+  expect(await wholeOnes(join(folder, 'pristine'))).toEqual(listed);
+});
+
+/** Only root may, and not on every file system. */
+function setFast(how: '+i' | '-i', files: readonly string[]): boolean {
+  try {
+    execFileSync('chattr', [how, '--', ...files], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+test('a place that lets nothing be removed is left alone; one that refuses half-way is an error', async ({
+  skip,
+}) => {
+  const repository = join(folder, 'fast');
+  await cp(join(folder, 'pristine'), repository, { recursive: true });
+  const { offsite } = await open(repository);
+  const at = join(repository, 'snapshots');
+  const all = (await readdir(at)).map((file) => join(at, file));
+  const seals = (await offsite.list()).sealed.filter(({ backup }) => going.includes(backup));
+  if (!setFast('+i', all)) skip('chattr does not work here');
+  try {
+    expect(await offsite.remove(going, follow)).toBe('append-only');
+    expect((await offsite.list()).sealed).toHaveLength(family.length);
+    // Of the deltas, whose seals go first, one lets its seal go.
+    setFast('-i', [join(at, seals[0]?.key ?? '')]);
+    await expect(offsite.remove(going, follow)).rejects.toMatchObject({
+      type: 'OffsiteUnavailable',
+      message: expect.stringContaining('20261102T031700Z') as string,
+    });
+    await wholeOnes(repository);
+  } finally {
+    setFast(
+      '-i',
+      all.filter((file) => readdirSync(at).some((name) => file.endsWith(name))),
+    );
+  }
+  expect(await offsite.remove(going, follow)).toBe('removed');
+});

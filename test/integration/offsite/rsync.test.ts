@@ -252,6 +252,20 @@ describe('a place that rsync reaches over SSH', () => {
     });
   });
 
+  it('stages no file for which there is no room here', async () => {
+    const { config } = await newPlace();
+    const scratch = await mkdtemp(join(folder, 'scratch-'));
+    await execa('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', scratch]);
+    try {
+      const bytes = 12 << 20;
+      await expect(
+        at(config, (transport) => transport.read(`${backup}/database/dump`, scratch, bytes)),
+      ).rejects.toMatchObject({ type: 'Refused', message: expect.stringContaining('13 MB') });
+    } finally {
+      await execa('umount', [scratch]);
+    }
+  });
+
   it('leaves a small file alone when it has these bytes', async () => {
     const { there, config } = await newPlace();
     const path = join(there, domain, backup, 'manifest.json');

@@ -13,7 +13,7 @@ import { poolName } from '../../../src/offsite/tree-layout.js';
 import { treeOffsite } from '../../../src/offsite/tree.js';
 import type { TreeTransport } from '../../../src/offsite/tree-transport.js';
 import { captured, type Night, type NightPart } from './capture.js';
-import { domain, Ground, manifestOf } from './ground.js';
+import { domain, Ground, manifestOf, remembering } from './ground.js';
 
 export const hashOf = (content: string | Buffer) => createHash('sha256').update(content).digest('hex');
 
@@ -86,12 +86,14 @@ export class TreeGround {
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  /** Runs the command at once: the durable jobs have tests of their own, and conformance.ts uses them. */
-  readonly follow: FollowJob = async (step, argv, { okCodes = [0], as = 'login' }) => {
-    this.steps.push(step);
-    const { exitCode, stdout, stderr } = await this.ground.host.run(argv, { as, okCodes });
-    return { exitCode, stdoutTail: stdout, stderrTail: stderr };
-  };
+  /** The jobs of one activity, all its attempts; each look gives those of another one. Run to their end, at once. */
+  get follow(): FollowJob {
+    return remembering(async (step, argv, { okCodes = [0], as = 'login' }) => {
+      this.steps.push(step);
+      const { exitCode, stdout, stderr } = await this.ground.host.run(argv, { as, okCodes });
+      return { exitCode, stdoutTail: stdout.slice(-4096), stderrTail: stderr.slice(-4096) };
+    });
+  }
 
   /** A media file. */
   async put(path: string, content: string | Buffer): Promise<string> {
@@ -143,7 +145,10 @@ export class TreeGround {
 
   async send(to: Offsite, one: Night, run: FollowJob = this.follow): Promise<Map<NightPart, StoredPart>> {
     const sent = new Map<NightPart, StoredPart>();
-    for (const part of one.parts) sent.set(part, await to.put(captured(one, part), run));
+    for (const part of one.parts) {
+      const ofPart: FollowJob = (step, ...rest) => run(`${step} (${part.name})`, ...rest);
+      sent.set(part, await to.put(captured(one, part), ofPart));
+    }
     return sent;
   }
 
@@ -179,8 +184,12 @@ export class TreeGround {
     });
   }
 
-  /** A worker that dies after it has started so many commands: what it started is done, and it does not hear of it. */
-  dyingAfter(commands: number): { limited: (host: Host) => Host; run: FollowJob } {
+  /**
+   * A worker that dies after it has started so many commands: what it started is done, and it does not hear of it.
+   *
+   * @param jobs those of all attempts.
+   */
+  dyingAfter(commands: number, jobs: FollowJob): { limited: (host: Host) => Host; run: FollowJob } {
     let left = commands;
     const dies = () => {
       if ((left -= 1) < 0) throw new WorkerDied();
@@ -200,7 +209,7 @@ export class TreeGround {
     });
     const run: FollowJob = async (...job) => {
       dies();
-      const ended = await this.follow(...job);
+      const ended = await jobs(...job);
       if (left === 0) throw new WorkerDied();
       return ended;
     };

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { MediaFile } from '../../../src/offsite/offsite.js';
+import { Failure } from '../../../src/errors.js';
+import { hashFolder } from '../../../src/offsite/hash-folder.js';
+import type { FollowJob, MediaFile } from '../../../src/offsite/offsite.js';
 import { poolName } from '../../../src/offsite/tree-layout.js';
 import type { Night } from './capture.js';
 import { domain } from './ground.js';
@@ -73,6 +75,17 @@ describe('media that users change while they are sent', () => {
     expect(await tree.inPool()).toEqual([hashOf('stays')]);
   });
 
+  it('are taken out once, when the attempt after it goes on', async () => {
+    await tree.put('a.png', 'stays');
+    await tree.put('b.png', 'goes');
+    const one = await tree.night('20261120T031700Z');
+    tree.sendingMedia({ after: `rm -f '${tree.media}/b.png'` });
+    const jobs = tree.follow;
+    await tree.send(await tree.ground.open(), one, jobs);
+    await tree.send(await tree.ground.open(), one, jobs); // nobody heard that it was done
+    expect(await tree.inPool()).toEqual([hashOf('stays')]);
+  });
+
   it('end the attempts when it is not they that are to blame', async () => {
     await tree.put('a.png', 'stays');
     const one = await tree.night('20261120T031700Z');
@@ -114,6 +127,9 @@ describe('a pool that backups share', () => {
       '20261121T031700Z',
       '20261122T031700Z',
     ]);
+    expect(await readdir(join(tree.folder, 'work'))).not.toContainEqual(
+      expect.stringMatching(/^garbage|^call/),
+    );
     // What the next removal has seen of indexes it still knows.
     await writeFile(
       join(tree.folder, 'behind', domain, 'backups/20261121T031700Z/media/media.index.zst'),
@@ -163,6 +179,39 @@ describe('a pool that backups share', () => {
     }
   });
 
+  it('loses nothing that somebody wants to keep since it was decided what goes', async () => {
+    const going = '20261120T031700Z';
+    const jobs = tree.follow;
+    const follow: FollowJob = async (step, ...rest) => {
+      if (step.startsWith('find what no index names')) await tree.offsite.keep(going, null);
+      return jobs(step, ...rest);
+    };
+    const removing = tree.offsite.remove([going], follow, ({ sealed }) =>
+      sealed.some(({ backup, kept }) => backup === going && kept !== undefined)
+        ? Promise.reject(new Failure('Refused', 'it is kept now'))
+        : Promise.resolve(),
+    );
+    await expect(removing).rejects.toMatchObject({ message: 'it is kept now' });
+    expect(await tree.inPool()).toHaveLength(5);
+    expect((await tree.offsite.list()).sealed).toHaveLength(3);
+  });
+
+  it('says so where some can be removed and some not', async () => {
+    const [first, full, delta] = nights.map(({ backup }) => backup);
+    const folder = join(tree.folder, 'behind', domain, 'backups', full ?? '');
+    await execa('chattr', ['+a', folder]);
+    const said = { type: 'OffsiteUnavailable', message: expect.stringContaining(full ?? 'no night') };
+    try {
+      // The seal of the delta goes; then one of two.
+      await expect(tree.offsite.remove([delta ?? '', full ?? ''], tree.follow)).rejects.toMatchObject(said);
+      expect((await tree.offsite.list()).sealed.map(({ backup }) => backup)).toEqual([full, first]);
+      await expect(tree.offsite.remove([first ?? '', full ?? ''], tree.follow)).rejects.toMatchObject(said);
+      expect(await tree.offsite.remove([full ?? ''], tree.follow)).toBe('append-only');
+    } finally {
+      await execa('chattr', ['-a', folder]);
+    }
+  });
+
   it('loses no full dump that a delta needs', async () => {
     await expect(tree.offsite.remove(['20261121T031700Z'], tree.follow)).rejects.toMatchObject({
       type: 'Refused',
@@ -176,10 +225,11 @@ describe('a pool that backups share', () => {
   it('breaks no other backup, wherever a removal ends', async () => {
     const going = ['20261120T031700Z', '20261121T031700Z', '20261122T031700Z'].slice(1);
     const [staying] = nights;
+    const jobs = tree.follow;
     let died = 0;
     for (let done = false; !done;) {
       died += 1;
-      const { limited, run } = tree.dyingAfter(died);
+      const { limited, run } = tree.dyingAfter(died, jobs);
       tree.through = limited;
       const dying = await tree.ground.open();
       tree.through = (host) => host;
@@ -229,10 +279,11 @@ describe('a tree', () => {
     await tree.put('a.png', 'one');
     await tree.put('b.png', randomBytes(100_000));
     const one = await tree.night('20261120T031700Z');
+    const jobs = tree.follow;
     let died = 0;
     for (let done = false; !done;) {
       died += 1;
-      const { limited, run } = tree.dyingAfter(died);
+      const { limited, run } = tree.dyingAfter(died, jobs);
       tree.through = limited;
       const dying = await tree.ground.open();
       tree.through = (host) => host;
@@ -280,6 +331,28 @@ describe('a tree', () => {
     await rm(join(tree.folder, 'behind'), { recursive: true });
     await mkdir(join(tree.folder, 'behind'));
     await expect(tree.offsite.list()).rejects.toMatchObject({ type: 'NotFound' });
+  });
+
+  it('takes a file that cannot be read on the host for no fault of the place', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'permafrost-unreadable-'));
+    try {
+      await execa('sh', [
+        '-c',
+        'chmod 755 "$1"; echo 1 > "$1/one"; echo 2 > "$1/two"; chmod 600 "$1/two"',
+        'sh',
+        folder,
+      ]);
+      const hashing = (async () => {
+        const found = [];
+        for await (const file of hashFolder(tree.ground.host, { user: 'nobody' }, folder)) found.push(file);
+      })();
+      await expect(hashing).rejects.toMatchObject({
+        type: 'CommandFailed',
+        message: expect.stringContaining('two'),
+      });
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 
   it('puts nothing outside of the folder that media are fetched into', async () => {

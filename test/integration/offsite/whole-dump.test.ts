@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   mkdirSync,
@@ -7,6 +8,7 @@ import {
   rmSync,
   statSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,7 +19,7 @@ import type { Manifest } from '../../../src/backups/manifest.js';
 import { Failure, type FailureType } from '../../../src/errors.js';
 import { localHost } from '../../../src/hosts/local.js';
 import type { Offsite } from '../../../src/offsite/offsite.js';
-import { wholeDump } from '../../../src/offsite/whole-dump.js';
+import { sweepDumps, wholeDump } from '../../../src/offsite/whole-dump.js';
 import { present } from '../../../src/present.js';
 
 /** A full dump and a delta, made by rdiff and zstd as a night makes them, in a folder that can be damaged. */
@@ -240,6 +242,33 @@ describe('the dump of a backup', () => {
     await expect(prove(full, { readEntry: read })).rejects.toMatchObject({
       ...{ type: 'Refused', message: expect.stringMatching(/has .* GB free/) as string },
     });
+  });
+
+  test('that a killed process has left is removed; what a living one, or one elsewhere, is at stays for two days', async () => {
+    const scratch = join(here, 'scratch');
+    let own = '';
+    const readEntry: Offsite['readEntry'] = () => {
+      own = readdirSync(scratch)[0] ?? '';
+      return host.stream(['cat', there('full.dump')]);
+    };
+    expect((await prove(full, { readEntry })).findings).toEqual([]);
+    const { pid } = spawnSync('true');
+    const dead = own.replace(/-dump-\d+/, `-dump-${String(pid)}`);
+    const elsewhere = dead.replace(/\.[0-9a-f]{12}\./, '.000000000000.');
+    const work = 'a-dump-b.example-vault-night-work';
+    const days = { [dead]: 0, [own]: 0, [elsewhere]: 0, [`${elsewhere.slice(0, -1)}0`]: 3, [work]: 3 };
+    try {
+      for (const [name, old] of Object.entries(days)) {
+        mkdirSync(join(scratch, name));
+        writeFileSync(join(scratch, name, 'database.dump'), 'secret');
+        const at = Date.now() / 1000 - old * 86_400;
+        utimesSync(join(scratch, name), at, at);
+      }
+      await sweepDumps(host, scratch);
+      expect(readdirSync(scratch).sort()).toEqual([own, elsewhere, work].sort());
+    } finally {
+      for (const name of Object.keys(days)) rmSync(join(scratch, name), { recursive: true, force: true });
+    }
   });
 
   test('is left alone, with nothing behind, when the off-site breaks off', async () => {

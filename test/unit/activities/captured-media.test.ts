@@ -11,15 +11,16 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { MockActivityEnvironment } from '@temporalio/testing';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { capturedMedia, changedAtSource } from '../../../src/activities/captured-media.js';
+import { rememberSealed } from '../../../src/activities/seal.js';
 import {
   keepSealedIndex,
   lastIndexPath,
   sealedIndex,
   type Spool,
   spoolOf,
-  writeFacts,
 } from '../../../src/activities/spool.js';
 import { emptyHeader, type MediaRecord, writeMediaIndex } from '../../../src/backups/media-index.js';
 import type { Host } from '../../../src/hosts/host.js';
@@ -71,35 +72,16 @@ function writeIndex(records: readonly MediaRecord[]): string {
   return path;
 }
 
-async function readTonight(sealed: readonly string[]): Promise<string[]> {
-  mkdirSync(spool.facts, { recursive: true });
-  const facts = {
-    ...{
-      root,
-      cache: 'exclude',
-      files: 0,
-      bytes: 0,
-      newFiles: 0,
-      newBytes: 0,
-      hashedFiles: 0,
-      carriedFiles: 0,
-    },
-    ...{
-      unreadable: 0,
-      symlinks: 0,
-      expected: 0,
-      ordinal: 7,
-      entry: { path: 'media.index', bytes: 0, sha256: '0' },
-    },
-    ...{ alreadyMissing: [], alreadyMissingCount: 0, deletedDuringRun: [], deletedDuringRunCount: 0 },
-  };
-  await writeFacts(host, spool, 'media', facts);
+async function readTonight(
+  sealed: readonly string[],
+  share = { new: 1, old: 0 },
+  backup = run.backup,
+): Promise<string[]> {
   const copy = {
     name: 'vault',
-    list: () => Promise.resolve({ sealed: sealed.map((backup) => ({ backup })), unsealed: [] }),
+    list: () => Promise.resolve({ sealed: sealed.map((one) => ({ backup: one })), unsealed: [] }),
   } as unknown as Offsite;
-  const share = { new: 1, old: 0 };
-  const files = await capturedMedia({ copy, domain: run.instance, backup: run.backup, host, spool, share });
+  const files = await capturedMedia({ copy, domain: run.instance, backup, host, spool, share });
   const read: string[] = [];
   for await (const one of files()) if (one.read) read.push(one.record.path);
   return read;
@@ -125,6 +107,24 @@ test('new is what the off-site was not sealed with; all, when it has lost that b
   expect(await sealedIndex(host, spool, run.instance, 'cellar')).toBeUndefined();
 });
 
+test('an off-site that gets every second backup is read through in as many nights of its own', async () => {
+  const records = Array.from({ length: 40 }, (_, at) => file(`class/media/${String(at)}/1/a`, String(at)));
+  const index = writeIndex(records);
+  const sealed: string[] = [];
+  const seal = async (night: number) => {
+    const backup = `202611${String(night + 10)}T031700Z`;
+    const picked = await readTonight(sealed, { new: 1, old: 0.5 }, backup);
+    await keepSealedIndex(host, spool, { ...run, backup }, 'vault', index);
+    sealed.push(backup);
+    return picked;
+  };
+  await seal(0);
+  const read: string[] = [];
+  for (const night of [2, 4]) read.push(...(await seal(night)));
+  expect(read.sort()).toEqual(records.map(({ path }) => path).sort());
+  expect(read).toHaveLength(40); // and none twice
+});
+
 test('the index that an off-site was sealed with takes no room of its own, and only the last one stays', async () => {
   const index = writeIndex([file('a', 'one')]);
   for (const offsite of ['vault', 'vault-2'])
@@ -132,10 +132,19 @@ test('the index that an off-site was sealed with takes no room of its own, and o
   await keepSealedIndex(host, spool, run, 'vault', index); // a second attempt
   const kept = dirname(await lastIndexPath(host, spool, run.instance));
   expect(readdirSync(kept).sort()).toEqual([
-    `${run.instance}.index.on-vault-2.${run.backup}`,
-    `${run.instance}.index.on-vault.${run.backup}`,
+    `${run.instance}.index.on-vault-2.${run.backup}.1`,
+    `${run.instance}.index.on-vault.${run.backup}.1`,
   ]);
   expect(statSync(index).nlink).toBe(3);
+});
+
+test('an index that cannot be kept takes nothing from a backup that is sealed, and the one before stays', async () => {
+  const index = writeIndex([file('a', 'one')]);
+  await keepSealedIndex(host, spool, before, 'vault', index);
+  rmSync(index);
+  await expect(keepSealedIndex(host, spool, run, 'vault', index)).rejects.toThrow();
+  await new MockActivityEnvironment().run(() => rememberSealed(host, spool, run, 'vault'));
+  expect(await sealedIndex(host, spool, run.instance, 'vault')).toMatchObject({ backup: before.backup });
 });
 
 test('what users deleted or changed since the index is told apart from what is there as it was', async () => {

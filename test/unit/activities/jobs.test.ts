@@ -1,15 +1,17 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { tell } from '../../../src/activities/activity.js';
 import { captureRoles } from '../../../src/activities/database.js';
 import { followJob } from '../../../src/activities/jobs.js';
 import { spoolOf } from '../../../src/activities/spool.js';
 import { Failure } from '../../../src/errors.js';
 import type { Host } from '../../../src/hosts/host.js';
 import { localHost } from '../../../src/hosts/local.js';
+import { withOwnScratch } from '../../../src/offsite/own-scratch.js';
 import type { Instance } from '../../../src/mastodon/inspect.js';
 
 /** What Temporal or a connection does to a job that is followed; the jobs are real. */
@@ -24,6 +26,37 @@ afterEach(async () => {
   await host.job('long').cancel();
   await host.close();
   await rm(folder, { recursive: true, force: true });
+});
+
+test('what goes on for long ends where it tells how far it is, once nobody wants it any more', async () => {
+  const environment = new MockActivityEnvironment();
+  let told = 0;
+  const reading = environment.run(async () => {
+    for (; told < 1000; told += 1) {
+      tell({ bytes: told });
+      if (told === 5) environment.cancel('CANCELLED');
+      await new Promise(setImmediate);
+    }
+  });
+  await expect(reading).rejects.toThrow('CANCELLED');
+  expect(told).toBe(6);
+});
+
+test('two attempts at one step read into folders of their own; what a dead one has left for days goes', async () => {
+  const scratch = join(folder, 'vault-verify');
+  const old = new Date(Date.now() - 3 * 86_400_000);
+  for (const name of ['dead', 'alive']) await mkdir(`${scratch}-media-${name}`, { recursive: true });
+  await utimes(`${scratch}-media-dead`, old, old);
+  const names = await withOwnScratch({ host, scratch }, (first) =>
+    withOwnScratch({ host, scratch }, async (second) => {
+      for (const path of [first, second]) await mkdir(path);
+      return new Set([first, second, scratch]).size;
+    }),
+  );
+  expect(names).toBe(3);
+  expect((await readdir(folder)).filter((name) => name.startsWith('vault'))).toEqual([
+    'vault-verify-media-alive',
+  ]);
 });
 
 describe('an activity whose heartbeat Temporal no longer takes', () => {

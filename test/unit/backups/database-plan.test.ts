@@ -130,4 +130,33 @@ describe('the walk from full dump and delta to the dump', () => {
     ]);
     expect([ago(0), ago(5 * dayMs)].map((at) => isWalkDue(at, now))).toEqual([false, false]);
   });
+
+  test.each(Array.from({ length: 14 }, (_, at) => at + 1))(
+    'is done within seven nights of deltas, with a full dump every %d days, whatever nights are missed',
+    (every) => {
+      const missing = [() => false, ...[3, 5, 7, 11].map((n) => (night: number) => night % n === n - 1)];
+      for (const isMissed of missing) {
+        let [fullAt, walkedAt]: [number?, string?] = [];
+        let [without, walks, deltas] = [0, 0, 0];
+        for (let night = 0; night < 40; night += 1) {
+          if (isMissed(night)) continue;
+          const now = first + night * dayMs + ((night * 7) % 5) * 1_200_000; // at another minute each night
+          const last = fullAt === undefined ? null : { ...full, backup: backupIdOf(new Date(fullAt)) };
+          const tonight = { backup: backupIdOf(new Date(now)), full: last, fullEveryMs: every * dayMs };
+          if (plan(tonight).kind === 'full') {
+            fullAt = now;
+            continue;
+          }
+          deltas += 1;
+          if (isWalkDue(walkedAt, new Date(now))) {
+            walkedAt = new Date(now).toISOString();
+            [without, walks] = [0, walks + 1];
+          } else without += 1;
+          expect(without).toBeLessThan(7);
+        }
+        expect(walks).toBeGreaterThanOrEqual(Math.floor(deltas / 7));
+        expect(walks).toBeLessThanOrEqual(7);
+      }
+    },
+  );
 });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { VerifyReport } from '../../../src/backups/verify-report.js';
 import {
   clip,
   formatBytes,
@@ -10,7 +11,9 @@ import {
   wrap,
 } from '../../../src/terminal/format.js';
 import { Pace } from '../../../src/terminal/pace.js';
+import { plain } from '../../../src/terminal/paint.js';
 import { plainText } from '../../../src/terminal/plain-text.js';
+import { verifiedText } from '../../../src/terminal/verify-text.js';
 
 describe('sizes and times', () => {
   test.each([
@@ -148,4 +151,16 @@ describe('pace', () => {
     pace.add(3_000, 20);
     expect(pace.perSecond(3_000)).toBe(10);
   });
+});
+
+test('a verify says which off-sites do not have the backup that it found good', () => {
+  const report: VerifyReport = {
+    ...({ instance: 'example.social', backup: '20261122T031700Z', depth: 'new', status: 'passed' } as const),
+    ...{ workflowId: '', runId: '', copies: [] as never[] },
+    ...{ startedAt: '2026-11-22T12:00:00Z', finishedAt: '2026-11-22T12:00:10Z' },
+  };
+  expect(verifiedText({ ...report, notOn: ['box', 'attic'] }, plain).join('\n')).toMatch(
+    /^  not on +box, attic$/m,
+  );
+  expect(verifiedText({ ...report, notOn: [] }, plain).join('\n')).not.toContain('not on');
 });

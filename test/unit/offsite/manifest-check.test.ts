@@ -4,6 +4,8 @@ import { type Manifest, writeManifest } from '../../../src/backups/manifest.js';
 import { signManifest } from '../../../src/backups/signature.js';
 import { present } from '../../../src/present.js';
 import { judgeManifest } from '../../../src/offsite/manifest-check.js';
+import type { Offsite } from '../../../src/offsite/offsite.js';
+import { trustedManifest } from '../../../src/offsite/stage.js';
 import { aManifest } from '../backups/a-manifest.js';
 
 const ours = generateKeyPairSync('ed25519');
@@ -96,3 +98,22 @@ function database(): NonNullable<Manifest['database']> {
     ...{ extensions: [], roles: 'not captured', rowCounts: {}, newestStatusAt: null },
   };
 }
+
+/** What a copy is made of. */
+const toBeCopied = (manifest: Manifest, keys: KeyObject[]) => {
+  const source = {
+    name: 'vault',
+    list: () => Promise.resolve({ sealed: [stored], unsealed: [] }),
+    readManifest: () => Promise.resolve(writeManifest(manifest)),
+  } as unknown as Offsite;
+  return trustedManifest(source, aManifest.backup, { instance: 'example.social', trusted: { keys } });
+};
+
+test('a copy is signed again only of what one of our keys has signed, and what nobody here can judge is not copied', async () => {
+  const signed = signManifest(aManifest, ours.privateKey);
+  expect((await toBeCopied(signed, [ours.publicKey])).signed).toBe(true);
+  expect((await toBeCopied(aManifest, [])).signed).toBe(false);
+  await expect(toBeCopied(signed, [])).rejects.toMatchObject({
+    ...{ type: 'Refused', next: expect.stringContaining('trustedKeys') as string },
+  });
+});

@@ -3,7 +3,7 @@ import {
   complaintsOf,
   encryptionOf,
   isDamageAlone,
-  isRefusedRemoval,
+  refusedRemoval,
   remotesSchema,
   saidBy,
   transferProgress,
@@ -105,13 +105,28 @@ describe("rclone's log", () => {
     expect(isDamageAlone([damaged, stats, last].join('\n'))).toBe(true);
     expect(isDamageAlone([damaged, broken, last].join('\n'))).toBe(false);
     expect(isDamageAlone(last)).toBe(false);
+    // Where it went wrong is not known.
+    expect(isDamageAlone(line('error', 'corrupted on transfer: md5 hashes differ', 'ab/x'))).toBe(false);
   });
 
   it('knows a removal that is refused for good', () => {
-    expect(isRefusedRemoval(line('error', "Couldn't delete: AccessDenied: no", 'x'))).toBe(true);
-    expect(isRefusedRemoval(line('error', "Couldn't delete: remove /x: operation not permitted", 'x'))).toBe(
-      true,
-    );
-    expect(isRefusedRemoval(line('error', "Couldn't delete: connection reset by peer", 'x'))).toBe(false);
+    const couldNot = (why: string) => line('error', `Couldn't delete: ${why}`, 'x');
+    expect(refusedRemoval(couldNot('AccessDenied: no'))).toBe('all');
+    expect(refusedRemoval(couldNot('remove /x: operation not permitted'))).toBe('all');
+    expect(refusedRemoval(couldNot('connection reset by peer'))).toBeUndefined();
+    // A token that has expired.
+    expect(refusedRemoval(couldNot('401 Unauthorized'))).toBeUndefined();
+  });
+
+  it('knows a removal of which only a part was refused', () => {
+    const ended = (deletes: number, failed: number) =>
+      [
+        line('error', "Couldn't delete: AccessDenied: no", 'x'),
+        line('error', `Attempt 1/1 failed with 2 errors and: failed to delete ${String(failed)} files`),
+        JSON.stringify({ level: 'notice', msg: '', stats: { deletes } }),
+        '',
+      ].join('\n');
+    expect(refusedRemoval(ended(2, 2))).toBe('all');
+    expect(refusedRemoval(ended(2, 1))).toBe('some');
   });
 });

@@ -4,6 +4,7 @@ import {
   escapePattern,
   includeLine,
   isDamage,
+  isRefusal,
   messageOf,
   summarySchema,
 } from '../../../src/offsite/restic-output.js';
@@ -57,6 +58,24 @@ describe('what restic finds broken', () => {
     'Load(<data/1234>) returned error, retrying after 1s: dial tcp 10.0.0.6:8000: i/o timeout',
   ])('is told from a line that was cut: %s', (said) => {
     expect(isDamage(said)).toBe(false);
+  });
+});
+
+describe('a removal that is refused', () => {
+  it.each([
+    'Remove(<snapshot/a4e3815bab>) failed: remove /srv/r/snapshots/a4e3: operation not permitted',
+    '{"message_type":"exit_error","code":1,"message":"remove /srv/r/locks/a1c3: operation not permitted"}',
+    'Remove(<snapshot/a4e3815bab>) failed: permission denied',
+    'Remove(<snapshot/a4e3815bab>) failed: unexpected HTTP response (403): 403 Forbidden',
+  ])('is refused for good: %s', (said) => {
+    expect(isRefusal(said)).toBe(true);
+  });
+
+  it.each([
+    'subprocess ssh: root@vault: Permission denied (publickey).',
+    'unable to remove snapshot/a4e3 from the repository\nopen /srv/r/locks: input/output error',
+  ])('is told from what another attempt may mend: %s', (said) => {
+    expect(isRefusal(said)).toBe(false);
   });
 });
 

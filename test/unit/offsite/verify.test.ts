@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { MediaRecord } from '../../../src/backups/media-index.js';
 import { Failure } from '../../../src/errors.js';
+import { lastWord } from '../../../src/offsite/last-word.js';
 import { type Expected, verifyCopy } from '../../../src/offsite/verify.js';
 import { type Held, memoryOffsite, record, sha256 } from './memory-offsite.js';
 
@@ -36,6 +37,31 @@ function expecting(
 }
 
 const damage = new Failure('VerifyFailed', 'pack 1234 is broken');
+
+/** What tools really end with. */
+const log = (msg: string) => JSON.stringify({ level: 'error', msg, object: 'database.dump.zst' });
+describe.each([
+  [
+    'rclone',
+    `${log('failed to authenticate decrypted block - bad password?')}\n${JSON.stringify({ level: 'notice', msg: 'Transferred: 1 B' })}`,
+    'failed to authenticate decrypted block - bad password?',
+  ],
+  [
+    'age and zstd',
+    'age: error: failed to decrypt and authenticate payload chunk\nage: report unexpected or unhelpful errors at https://filippo.io/age/report\nzstd: /*stdin*\\: unexpected end of file',
+    'age: error: failed to decrypt and authenticate payload chunk',
+  ],
+  [
+    'rsync',
+    'rsync: [sender] read errors mapping "/x": Input/output error (5)\nrsync error: some files/attrs were not transferred (code 23) at main.c(1338)',
+    'rsync: [sender] read errors mapping "/x": Input/output error (5)',
+  ],
+  ['nobody', '', 'exit code 9'],
+])('what %s says', (_, stderr, words) => {
+  test('is told in its words, not as its log has it', () => {
+    expect(lastWord({ exitCode: 9, stderr })).toBe(words);
+  });
+});
 
 describe('small parts', () => {
   const entries = (contents: Record<string, string>) =>
@@ -133,6 +159,54 @@ describe.each([
     expect([...damaged].sort()).toEqual([key(2), key(3), key(4)].sort());
   });
 
+  test('none is called damaged for not opening when nothing does: with another password every file looks so', async () => {
+    const { records, held } = captured(6, pool);
+    const empty = record('empty', '');
+    held.unreadable = new Set(held.media.keys());
+    held.media.set(pool ? empty.sha256 : empty.path, ''); // opens with every password
+    const all = [...records, empty];
+    const { findings, damaged } = await verifyCopy(memoryOffsite(held).copy, expecting(all), { scratch });
+    expect(findings.map(({ path, problem }) => `${path ?? ''} ${problem}`)).toEqual(
+      records.map(({ path }) => `${path} cannot be read`),
+    );
+    expect(damaged).toEqual([]);
+  });
+
+  test('none is called damaged where the off-site gives up at the first that is', async () => {
+    const { records, held } = captured(6, pool);
+    const { copy } = memoryOffsite(held);
+    const breaking = {
+      ...copy,
+      readAllMedia: undefined,
+      async *readMedia(...[part, wanted, at]: Parameters<typeof copy.readMedia>) {
+        const [first = [], rest = []] = [wanted.slice(0, 1), wanted.slice(1)];
+        yield* copy.readMedia(part, first, at);
+        if (rest.length > 0) throw damage;
+      },
+    } as unknown as typeof copy;
+    const { findings, damaged } = await verifyCopy(breaking, expecting(records), { scratch });
+    expect(findings.length).toBeGreaterThan(3);
+    expect(damaged).toEqual([]);
+  });
+
+  test('a list of a million files ends when nobody wants it any more', async () => {
+    const { records, held } = captured(3, pool);
+    const { copy } = memoryOffsite(held);
+    let listed = 0;
+    const endless = {
+      ...copy,
+      async *listMedia() {
+        for (; listed < 1000; listed += 1) yield await Promise.resolve({ key: String(listed), size: 1 });
+      },
+    } as unknown as typeof copy;
+    const tell = () => {
+      if (listed >= 10) throw new Error('cancelled');
+    };
+    const reading = verifyCopy(endless, expecting(records, { read: () => false }), { scratch, tell });
+    await expect(reading).rejects.toThrow('cancelled');
+    expect(listed).toBe(10);
+  });
+
   test('a list that lags behind what is there is no finding', async () => {
     const { records, held } = captured(5, pool);
     held.unlisted = new Set([...held.media.keys()].slice(0, 2));
@@ -218,15 +292,34 @@ test('media are asked for in batches of a gigabyte and some thousand files', asy
   ).toBe(true);
 });
 
-test('more differences than users make are counted, some are named, and the source is not asked for each', async () => {
-  const { records, held } = captured(10_050);
+test('more differences than can be looked at are counted, some are named, and the source is not asked for each', async () => {
+  const { records, held } = captured(20_050);
   held.media.clear();
-  const changedAtSource = () => Promise.reject(new Error('asked the source'));
+  const asking: number[] = [];
+  const changedAtSource = (files: readonly MediaRecord[]) => {
+    asking.push(files.length);
+    return Promise.resolve(new Set<string>());
+  };
   const { copy, asked } = memoryOffsite(held);
   const { findings } = await verifyCopy(copy, expecting(records, { changedAtSource, read: () => false }), {
     scratch,
   });
-  expect(findings[0]?.problem).toContain('10050 files');
+  expect(findings[0]?.problem).toContain('20050 files');
   expect(findings).toHaveLength(101);
   expect(asked.batches).toEqual([]);
+  expect(asking).toEqual([10_000, 10_000]);
+});
+
+test('users may delete any number of files meanwhile: the source is asked by ten thousand, and what is left is named', async () => {
+  const { records, held } = captured(20_050);
+  held.media.clear();
+  const changedAtSource = (files: readonly MediaRecord[]) => {
+    expect(files.length).toBeLessThanOrEqual(10_000);
+    return Promise.resolve(new Set(files.map(({ path }) => path).filter((path) => path !== 'f15000')));
+  };
+  const { copy } = memoryOffsite(held);
+  const expected = expecting(records, { changedAtSource, read: () => false });
+  const { findings, changedMeanwhile } = await verifyCopy(copy, expected, { scratch });
+  expect(findings).toEqual([{ part: 'media', path: 'f15000', problem: 'is missing' }]);
+  expect(changedMeanwhile).toHaveLength(20_049);
 });

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createPublicKey } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -38,6 +38,24 @@ test('one that is broken is never replaced', async () => {
   const { stdout } = await promisify(execFile)('openssl', ['genrsa', '2048']);
   writeFileSync(join(state, 'signing.key'), stdout);
   await expect(signingKey(state)).rejects.toThrow(/not an Ed25519 private key/);
+});
+
+test('one that is lost is not replaced while its public key is there; moved into trustedKeys, that stays trusted', async () => {
+  const lost = await nameOf();
+  const [key, pub, old] = ['signing.key', 'signing.pub', 'old.pub'].map((name) => join(state, name)) as [
+    ...[string, string, string],
+  ];
+  const [pem, publicPem] = [readFileSync(key, 'utf8'), readFileSync(pub, 'utf8')];
+  rmSync(key);
+  await expect(signingKey(state)).rejects.toMatchObject({ type: 'ConfigInvalid' });
+  expect([readdirSync(state), readFileSync(pub, 'utf8')]).toEqual([['signing.pub'], publicPem]);
+  writeFileSync(key, pem);
+  expect(await nameOf()).toBe(lost);
+  rmSync(key);
+  renameSync(pub, old);
+  const made = await nameOf();
+  expect(made).not.toBe(lost);
+  expect((await trustedKeys({ state, trustedKeys: [old] })).keys.map(keyName)).toEqual([made, lost]);
 });
 
 test('public keys of other machines are trusted where they are named, and a file that is none is told', async () => {
