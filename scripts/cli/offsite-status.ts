@@ -24,7 +24,10 @@ export async function offsitesOf(
   // In this order: what is sealed, or removed by us, between two looks is no alarm.
   const sealed = await sealedThere(state, instance.domain);
   const found = await readOffsites(configuration, instance.domain);
-  const problems = found.problems.map(({ offsite, failure }) => `off-site ${offsite}: ${failure.message}`);
+  const problems = found.problems.map(({ offsite, failure: { message, next } }) => {
+    const what = message.includes(`off-site ${offsite}`) ? message : `off-site ${offsite}: ${message}`;
+    return next === undefined ? what : `${what} (${next})`;
+  });
   const offsites: OffsiteStatus[] = [];
   for (const name of instance.offsites) {
     const status = statusOfOffsite(instance, name, found, now);

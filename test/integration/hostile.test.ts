@@ -124,7 +124,7 @@ function hostileInputs(share: number): unknown[] {
     JSON.parse(`{"run": {"__proto__": {"instance": "${here.domain}"}}}`) as unknown,
   ];
   const some = [...words, ...things];
-  const values = (form: number) => [0, 1, 2].map((more) => some[(share * 7 + form * 3 + more) % some.length]);
+  const values = (form: number) => [0, 1].map((more) => some[(share * 7 + form * 3 + more) % some.length]);
   return [...things, ...smuggled, ...forms.flatMap((form, at) => values(at).map((value) => form(value)))];
 }
 

