@@ -3,11 +3,20 @@ import tseslint from 'typescript-eslint';
 /** What each room of src/ may import, besides itself: the arrows of docs/architecture.md, held by a rule. */
 const rooms = {
   workflows: { may: [], types: ['activities', 'backups'] },
-  activities: { may: ['mastodon', 'hosts', 'offsite', 'backups', 'config', 'temporal', 'records'] },
+  activities: {
+    may: [
+      ...['mastodon', 'hosts', 'offsite', 'backups', 'config', 'temporal', 'records'],
+      ...['scratch', 'proofs', 'restore', 'reports'],
+    ],
+  },
   doctor: { may: ['mastodon', 'hosts', 'offsite', 'backups', 'config', 'records'] },
   records: { may: ['backups'] },
   mastodon: { may: ['hosts', 'config', 'backups'] },
   hosts: { may: [] },
+  scratch: { may: ['hosts', 'mastodon', 'backups'] },
+  proofs: { may: ['hosts', 'mastodon', 'backups', 'offsite', 'scratch', 'config'] },
+  restore: { may: ['hosts', 'mastodon', 'backups', 'offsite', 'config', 'proofs', 'records'] },
+  reports: { may: ['backups', 'terminal'] },
   offsite: { may: ['hosts', 'backups', 'config'] },
   backups: { may: [] },
   config: { may: ['hosts', 'mastodon', 'backups'] },

@@ -10,6 +10,7 @@ import { markdown } from './figures/markdown.js';
 import type { Results, Round } from './figures/results.js';
 import { machineOf } from './machine.js';
 import { type Options, readOptions } from './options.js';
+import { tryRestores } from './restores/run.js';
 import { Stage } from './stage.js';
 import { ownTimes } from './watch/services.js';
 import { installed, openWay } from './ways/open.js';
@@ -48,7 +49,15 @@ async function measure(
       const order = ways
         .map((_, index) => ways[(index + at) % ways.length])
         .filter((name) => name !== undefined);
-      rounds.push(await oneRound(stage, options, `round ${String(at + 1)}`, order, ended));
+      const title = `round ${String(at + 1)}`;
+      const round = await oneRound(stage, options, title, order, ended);
+      ended.throwIfAborted();
+      const restores =
+        options.restores &&
+        (await tryRestores(stage, at % 2 === 0, (text) => {
+          say(`${title}: ${text}`);
+        }));
+      rounds.push(restores === false ? round : { ...round, restores });
       await tell({ command, at: new Date(began).toISOString(), machine, data, rounds });
     }
   } finally {
@@ -76,7 +85,7 @@ async function oneRound(
     return result;
   };
   try {
-    for (let night = 1; night <= options.nights; night++) {
+    for (let night = 1; order.length > 0 && night <= options.nights; night++) {
       ended.throwIfAborted();
       if (night > 1) {
         say(`${title}: a day's changes`);

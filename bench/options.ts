@@ -10,6 +10,8 @@ export interface Options {
   readonly folder: string;
   readonly keep: boolean;
   readonly only: readonly WayName[];
+  /** Drill and restore a backup, too. */
+  readonly restores: boolean;
   readonly json: string | undefined;
 }
 
@@ -41,9 +43,10 @@ export function readOptions(words: readonly string[]): Options {
     )
     .option('--keep', 'keep the data set, and use it again the next time')
     .addOption(
-      new Option('--only <ways>', `of ${wayNames.join(', ')} (default: all that are installed)`).argParser(
-        ways,
-      ),
+      new Option(
+        '--only <ways>',
+        `of ${wayNames.join(', ')}, restore (default: all that are installed)`,
+      ).argParser(ways),
     )
     .option('--json <file>', 'write every measurement here')
     .exitOverride();
@@ -57,7 +60,7 @@ export function readOptions(words: readonly string[]): Options {
     nights: number;
     folder: string;
     keep?: boolean;
-    only?: WayName[];
+    only?: (WayName | 'restore')[];
     json?: string;
   }>();
   const defaults = given.small === true ? small : full;
@@ -67,7 +70,8 @@ export function readOptions(words: readonly string[]): Options {
     mediaBytes: given.mediaSize ?? bytes(defaults.mediaSize),
     ...{ rounds: given.rounds, nights: given.nights, folder: given.folder, json: given.json },
     keep: given.keep === true,
-    only: given.only ?? wayNames,
+    only: given.only?.filter((name) => name !== 'restore') ?? wayNames,
+    restores: given.only?.includes('restore') ?? true,
   };
 }
 
@@ -83,12 +87,12 @@ function count(text: string): number {
   return Number(text);
 }
 
-function ways(text: string): WayName[] {
+function ways(text: string): (WayName | 'restore')[] {
   const words = text.split(',');
   return words.map((word) => {
-    const name = wayNames.find((known) => known === word);
+    const name = [...wayNames, 'restore' as const].find((known) => known === word);
     if (name === undefined)
-      throw new InvalidArgumentError(`there is no ${word}, but: ${wayNames.join(', ')}`);
+      throw new InvalidArgumentError(`there is no ${word}, but: ${wayNames.join(', ')}, restore`);
     return name;
   });
 }

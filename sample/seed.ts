@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Draft, type SampleData, type SampleSize, smallSize } from './data.js';
 import { writeFiles } from './files.js';
@@ -64,15 +64,22 @@ export async function* sampleSql(data: SampleData): AsyncGenerator<string> {
   yield 'ANALYZE;\n';
 }
 
-/** Writes Mastodon's root: the env file (0600), the media, and what tells the version. */
+/** Writes Mastodon's root: the env file (0600), the media, and the code as far as a backup looks at it. */
 export async function writeRoot(data: SampleData, root: string, envFile: string): Promise<void> {
   const system = join(root, 'public', 'system');
   await mkdir(system, { recursive: true });
   await writeFiles(data.seed, data.files, system);
   await writeFile(join(root, '.env.production'), envFile, { mode: 0o600 });
+  await writeCode(root);
+}
+
+/** What a server has on which Mastodon's code was installed and nothing else: what tells its version and its schema. */
+export async function writeCode(root: string): Promise<void> {
   const version = join(root, 'lib', 'mastodon', 'version.rb');
   await mkdir(dirname(version), { recursive: true });
   await writeFile(version, versionFile);
+  await mkdir(join(root, 'db'), { recursive: true });
+  await copyFile(join(sampleFolder, 'schema.rb'), join(root, 'db', 'schema.rb'));
   await mkdir(join(root, 'log'), { recursive: true });
   await mkdir(join(root, 'tmp', 'pids'), { recursive: true });
 }

@@ -11,14 +11,17 @@ import { follow, type FollowEnd } from './cli/follow.js';
 import { chooseInstance } from './cli/instance.js';
 import { Interrupts } from './cli/interrupts.js';
 import { progressOutput } from './cli/progress-output.js';
-import { openRuns } from './cli/runs.js';
+import { holdsInstance, openRuns } from './cli/runs.js';
 import { withTemporal } from './cli/temporal.js';
 
 /** Exit code after Ctrl-C while waiting: the cancellation was asked for, and goes on. */
 const LEFT = 8;
 
 /** The others look after the services, and end by themselves. */
-const cancellable: readonly string[] = [WORKFLOWS.backup, WORKFLOWS.copy, WORKFLOWS.prune, WORKFLOWS.verify];
+const cancellable: readonly string[] = [
+  ...[WORKFLOWS.backup, WORKFLOWS.copy, WORKFLOWS.drill, WORKFLOWS.prune, WORKFLOWS.restore],
+  ...[WORKFLOWS.undo, WORKFLOWS.verify],
+];
 
 export function cancelCommand(run: Run) {
   return run
@@ -56,12 +59,13 @@ async function cancel(context: Context, word: string | undefined): Promise<void>
       );
     }
     await handle.cancel();
-    context.out.say(`Cancelling ${handle.workflowId}; the services come back first.`);
+    const touches = holdsInstance({ type }) ? '; the services come back first' : '';
+    context.out.say(`Cancelling ${handle.workflowId}${touches}.`);
     tellEnd(context, handle, await waitForEnd(context, client, handle));
   });
 }
 
-/** By workflow id, by run id, or the oldest open run of an instance. */
+/** By workflow id, by run id, or the open run that holds an instance, else its oldest. */
 async function findRun(
   client: Client,
   configuration: Configuration,

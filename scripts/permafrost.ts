@@ -7,15 +7,20 @@ import { completionCommand } from './completion.js';
 import { configCommand } from './config.js';
 import { copyCommand } from './copy.js';
 import { doctorCommand } from './doctor.js';
+import { drillCommand } from './drill.js';
 import { initCommand } from './init.js';
 import { keepCommand } from './keep.js';
 import { listCommand } from './list.js';
 import { offsiteCommand } from './offsite.js';
 import { pruneCommand } from './prune.js';
+import { recoverySheetCommand } from './recovery-sheet.js';
+import { reportCommand } from './report.js';
+import { restoreCommand } from './restore.js';
 import { scheduleCommand } from './schedule.js';
 import { servicesCommand } from './services.js';
 import { showCommand } from './show.js';
 import { statusCommand } from './status.js';
+import { undoCommand } from './undo.js';
 import { unitCommand } from './unit.js';
 import { upCommand } from './up.js';
 import { verifyCommand } from './verify.js';
@@ -36,7 +41,12 @@ export function permafrostCommand(run: Run) {
     listCommand,
     showCommand,
     verifyCommand,
+    drillCommand,
+    restoreCommand,
+    undoCommand,
     copyCommand,
+    reportCommand,
+    recoverySheetCommand,
     statusCommand,
     checkFreshnessCommand,
     keepCommand,

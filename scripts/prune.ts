@@ -4,7 +4,7 @@ import type { Configuration, InstanceConfig } from '../src/config/configuration.
 import { exitCodeOf, Failure } from '../src/errors.js';
 import { planPrune } from '../src/offsite/prune-plan.js';
 import { readOffsites } from '../src/offsite/read.js';
-import { leavePermit } from '../src/records/permits.js';
+import { leavePermitFor } from '../src/records/permits.js';
 import { endedRuns } from '../src/records/read-runs.js';
 import { beingRead } from '../src/records/readers.js';
 import { prunePlanText, pruneReportText, type PruneRow } from '../src/terminal/prune-text.js';
@@ -64,7 +64,7 @@ async function prune(context: Context, name: string | undefined, options: PruneO
   }
   await withTemporal(configuration, async (temporal) => {
     const { domain } = instance;
-    const permit = await leavePermit(configuration.state, {
+    const permit = await leavePermitFor(configuration, {
       what: 'prune',
       instance: domain,
       choices: offsites,

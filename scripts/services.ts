@@ -1,7 +1,9 @@
 #!/usr/bin/env node
+import { stopBooted } from '../src/hosts/lease.js';
 import { openHost } from '../src/hosts/open.js';
 import { inspectServices } from '../src/mastodon/inspect.js';
 import { bringServicesBack } from '../src/mastodon/services.js';
+import { settleOpenSwap } from '../src/restore/settle.js';
 import { formatFields } from '../src/terminal/format.js';
 import { type Context, isMain, type Run, runScript } from './cli/command.js';
 import { failureOf } from './cli/failures.js';
@@ -26,6 +28,11 @@ async function startServices({ out, ...context }: Context, name: string | undefi
   try {
     const facts = await inspectServices(host, instance);
     out.say(`Starting the services of ${instance.domain} on ${host.name} …`);
+    await stopBooted(host, instance.domain);
+    await settleOpenSwap(host, instance.domain).catch((error: unknown) => {
+      const { message } = failureOf(error);
+      out.complain(`A restore or an undo was cut off and could not be put right yet: ${message}`);
+    });
     const states = await bringServicesBack(host, facts);
     const up = states.filter((service) => service.running).length;
     out.result({ instance: instance.domain, services: states }, [

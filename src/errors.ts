@@ -44,8 +44,10 @@ const classes = {
   CommandTimedOut: { exit: 1, retry: true },
   /** A job's processes are gone and it left no exit code: killed, out of memory, or the host was restarted. */
   JobLost: { exit: 1, retry: true },
-  /** The host's lease is not (or no longer) this run's: nothing was stopped. */
+  /** The host's lease is not (or no longer) this run's: nothing was stopped. Or a drill's scratch has been ended by its own. */
   LeaseLost: { exit: 1, retry: false },
+  /** A restore's swap failed on its host, and all is as it was before. */
+  SwapFailed: { exit: 1, retry: false },
   /** The lease could not be armed: nothing was stopped. */
   LeaseNotArmed: { exit: 1, retry: true },
   /** The secrets of the env file do not open the database's ciphertext. */

@@ -1,5 +1,6 @@
 import { formatBytes, formatCount, formatNumber } from '../../src/terminal/format.js';
 import { type Night, type WayName, wayNames, wayTitles } from '../ways/way.js';
+import type { RestoreTrial, TimedStep } from '../restores/trial.js';
 import type { ProfiledStep, Profile } from './profile.js';
 import type { Results, Round } from './results.js';
 import { type Spread, spreadOf } from './spread.js';
@@ -51,6 +52,7 @@ function compared({ rounds }: Results): string[] {
       nightTable(`Night ${String(at + 1)}`, rounds, ({ nights }, name) => nights[name]?.[at]),
     ).flat(),
     ...nightTable('A night after which nothing has changed', rounds, ({ quiet }, name) => quiet[name]),
+    ...restoreTable(rounds),
     `The services' own stop and start, with nothing between them: ${shown(own, seconds)}.`,
   ];
 }
@@ -96,6 +98,50 @@ function nightTable(
   ];
   const filled = rows.filter(([, ...cells]) => cells.some((cell) => cell !== ''));
   return [`### ${title}`, '', ...table(['', ...columns.map(({ name }) => wayTitles[name])], filled), ''];
+}
+
+function restoreTable(rounds: readonly Round[]): string[] {
+  const trials = rounds.flatMap(({ restores }) => restores ?? []);
+  if (trials.length === 0) return [];
+  const row = (what: string, of: (trial: RestoreTrial) => number) => [
+    what,
+    shown(spreadOf(trials.map(of)), seconds),
+  ];
+  const rows = [
+    row('bare: restic restore of the small parts', ({ bare }) => bare.fetchMs),
+    row('bare: pg_restore -j1', ({ bare }) => bare.loadOneMs),
+    row('bare: pg_restore -j2', ({ bare }) => bare.loadTwoMs),
+    row('drill of the database, proofs and all', ({ drill }) => drill.wallMs),
+    row('… from the off-site to the disk', ({ drill }) => drill.fetchMs),
+    row('… pg_restore and ANALYZE', ({ drill }) => drill.loadMs),
+    row('restore in place', ({ restore }) => restore.wallMs),
+    row('… pg_restore and ANALYZE', ({ restore }) => restore.loadMs),
+    row('… services down', ({ restore }) => restore.outageMs),
+    row('undo of it', ({ undo }) => undo.wallMs),
+    row('… services down', ({ undo }) => undo.outageMs),
+  ];
+  const last = trials.at(-1);
+  return [
+    ...['### Drill and restore', '', ...table(['', 'took'], rows), ''],
+    ...(last === undefined ? [] : stepTables(last)),
+  ];
+}
+
+/** Where the seconds of the last round went. */
+function stepTables({ drill, restore }: RestoreTrial): string[] {
+  const stepped = (title: string, steps: readonly TimedStep[]) => [
+    ...table(
+      [title, 'at', 'took'],
+      steps.map(({ name, fromMs, tookMs }) => [name, seconds(fromMs), seconds(tookMs)]),
+    ),
+    '',
+  ];
+  const checked = drill.checks.map(({ name, tookMs }) => [name, seconds(tookMs)]);
+  return [
+    ...stepped('step of the drill', drill.steps),
+    ...[...table(['check of the drill', 'took'], checked), ''],
+    ...stepped('step of the restore', restore.steps),
+  ];
 }
 
 /** Where the seconds of the last round's nights went: with restic of each, elsewhere of the last, which is like all others. */

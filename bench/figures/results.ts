@@ -1,4 +1,5 @@
 import type { Measured } from '../data/dataset.js';
+import type { RestoreTrial } from '../restores/trial.js';
 import type { Night, WayName } from '../ways/way.js';
 
 /** One round: every way once, on the same data. */
@@ -8,6 +9,8 @@ export interface Round {
   readonly nights: Partial<Record<WayName, Night[]>>;
   /** One night more, after which nothing has changed: of the ways that are compared in it. */
   readonly quiet: Partial<Record<WayName, Night>>;
+  /** A backup drilled and restored, when that was asked for. */
+  readonly restores?: RestoreTrial;
 }
 
 /** Everything that a bench has measured; `--json` writes it as it is. */

@@ -1,5 +1,6 @@
 import { formatBytes } from '../../src/terminal/format.js';
 import { kinds } from '../places/place.js';
+import type { RestoreTrial } from '../restores/trial.js';
 import { alone, type Night, type PermafrostNight, type WayName } from '../ways/way.js';
 import type { Results, Round } from './results.js';
 import { ratios, type Spread, spreadOf } from './spread.js';
@@ -18,7 +19,11 @@ export interface Target {
 /** Milliseconds for which the services were down beyond what their own stop and start take in the same round. */
 export function downBeyondOwn(night: Night, round: Round): number | undefined {
   if (night.outageMs === undefined) return undefined;
-  return Math.max(0, night.outageMs - spreadOf(round.ownMs).median);
+  return beyondOwn(night.outageMs, round);
+}
+
+function beyondOwn(outageMs: number, { ownMs }: Round): number {
+  return Math.max(0, outageMs - spreadOf(ownMs).median);
 }
 
 /** One figure of a round; undefined when what it needs was not measured. */
@@ -87,6 +92,35 @@ export function targets({ rounds }: Results): Target[] {
     const media = quiet(permafrost, (night) => night.permafrost?.mediaMs);
     add(`media of a night without new ones over ${barely[kind]}`, 1.3, share, ratio(media, tool));
     add('… the whole night', undefined, share, ratio(quiet(permafrost, wall), tool));
+  }
+  const restores =
+    (figure: (trial: RestoreTrial) => number): Figure =>
+    ({ restores: trial }) =>
+      trial === undefined ? undefined : figure(trial);
+  const loadedByOne = restores(({ bare }) => bare.loadOneMs);
+  for (const [title, ours] of [
+    ['a drill', restores(({ drill }) => drill.loadMs)],
+    ['a restore in place', restores(({ restore }) => restore.loadMs)],
+  ] as const) {
+    add(
+      `load of the database in ${title}, with ANALYZE, over pg_restore -j1`,
+      0.8,
+      share,
+      ratio(ours, loadedByOne),
+    );
+  }
+  const bareRestore = restores(({ bare }) => bare.fetchMs + bare.loadTwoMs);
+  const drill = restores(({ drill }) => drill.wallMs);
+  add('drill of the database over restic restore and pg_restore -j2', 1.5, share, ratio(drill, bareRestore));
+  for (const [title, of] of [
+    ['a restore in place', restores(({ restore }) => restore.outageMs)],
+    ['its undo', restores(({ undo }) => undo.outageMs)],
+  ] as const) {
+    const beyond: Figure = (round) => {
+      const outageMs = of(round);
+      return outageMs === undefined ? undefined : beyondOwn(outageMs, round) / 1000;
+    };
+    add(`services down in ${title}, beyond their own stop and start`, 3, seconds, each(beyond));
   }
   add("worker's peak memory", 250e6, formatBytes, each(worst(own(({ workerPeakBytes }) => workerPeakBytes))));
   const orchestration = own(({ profile }) => profile.orchestrationSeconds);

@@ -16,6 +16,7 @@ import type { Kind, Place } from '../places/place.js';
 import { bytesIn, settled } from '../watch/folder.js';
 import { memoryOf, WorkWatch } from '../watch/processes.js';
 import { ServicesWatch } from '../watch/services.js';
+import type { TimedStep } from '../restores/trial.js';
 import type { Ground } from './script.js';
 import type { Night, Way } from './way.js';
 
@@ -80,6 +81,29 @@ export class PermafrostWay implements Way {
     };
   }
 
+  /** Runs a verb with `--json`. @returns what it printed. @throws Failure `CommandFailed` unless it ended well. */
+  async ask(words: readonly string[]): Promise<unknown> {
+    await (this.#up ??= this.#begin());
+    const { exitCode, stdout, stderr } = await this.#permafrost.run([...words, '--json']);
+    if (exitCode === 0) return JSON.parse(stdout);
+    throw new Failure(
+      'CommandFailed',
+      `permafrost ${words.join(' ')} ended with ${String(exitCode)}: ${stdout.slice(-1000)} ${stderr.slice(-1500)}`,
+    );
+  }
+
+  /** What a run has done when, from its beginning. */
+  async stepsOf(run: { workflowId: string; runId: string }): Promise<TimedStep[]> {
+    const { from, steps } = readHistory(await this.#history(run));
+    return steps.map((step) => ({ name: step.name, fromMs: step.from - from, tookMs: step.to - step.from }));
+  }
+
+  /** Where its restic off-site is, for the bare tool. */
+  repository(): { repository: string; passwordFile: string } {
+    const config = this.#places.find(({ kind }) => kind === 'restic')?.config ?? {};
+    return { repository: String(config['repository']), passwordFile: String(config['passwordFile']) };
+  }
+
   async clear(): Promise<void> {
     const up = await this.#up?.catch(() => undefined);
     if (up !== undefined) {
@@ -126,7 +150,7 @@ export class PermafrostWay implements Way {
     return up;
   }
 
-  async #history({ workflowId, runId }: BackupReport) {
+  async #history({ workflowId, runId }: { workflowId: string; runId: string }) {
     const { client, close } = await connectClient({ kind: 'embedded', port: this.#port, uiPort: 0 });
     try {
       return await client.workflow.getHandle(workflowId, runId).fetchHistory();

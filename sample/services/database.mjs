@@ -4,6 +4,7 @@ import { env } from './env.mjs';
 /** A pool as Mastodon's config/database.yml would make it; a lost connection is opened again by the next query. */
 export function openDatabase(connections) {
   const pool = new pg.Pool({
+    ...(env.DATABASE_URL && { connectionString: env.DATABASE_URL }),
     host: env.DB_HOST || 'localhost',
     port: Number(env.DB_PORT || 5432),
     database: env.DB_NAME || 'mastodon_production',

@@ -1,11 +1,13 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** The root of the instance: `--root DIR`, else the working directory, as Mastodon's own units have it. */
 export const root = flag('--root') ?? process.cwd();
 
-/** `.env.production`, under the real environment, which wins: as dotenv does. */
-export const env = { ...parse(readFileSync(join(root, '.env.production'), 'utf8')), ...process.env };
+const file = join(root, '.env.production');
+
+/** `.env.production`, where there is one, under the real environment, which wins: as dotenv does. */
+export const env = { ...(existsSync(file) ? parse(readFileSync(file, 'utf8')) : {}), ...process.env };
 
 export function flag(name) {
   const at = process.argv.indexOf(name);

@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { transaction } from './database.mjs';
-import { env, root } from './env.mjs';
+import { env } from './env.mjs';
+import { attachmentFolder, mediaFolder } from './media.mjs';
 
 /**
  * Publishes a status in Mastodon's order: the upload's files under their final names, then the rows in one
@@ -70,12 +71,12 @@ async function upload(database) {
   const { rows } = await database.query("SELECT timestamp_id('media_attachments') AS id");
   const name = `${randomBytes(8).toString('hex')}.jpg`;
   const original = randomBytes(4000 + randomBytes(1)[0] * 100);
-  const folder = `media_attachments/files/${rows[0].id.match(/\d{3}/g).join('/')}`;
+  const folder = attachmentFolder(rows[0].id);
   for (const [style, content] of [
     ['original', original],
     ['small', original.subarray(0, 1000)],
   ]) {
-    const path = join(root, 'public/system', folder, style);
+    const path = join(mediaFolder, folder, style);
     await mkdir(path, { recursive: true });
     await writeFile(join(path, name), content);
   }

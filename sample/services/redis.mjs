@@ -21,7 +21,7 @@ export class Redis {
   }
 
   #open() {
-    const socket = connect({ host: env.REDIS_HOST || 'localhost', port: Number(env.REDIS_PORT || 6379) });
+    const socket = connect(place());
     socket.setNoDelay(true);
     socket.on('data', (data) => this.#read(data));
     socket.on('error', () => undefined);
@@ -48,6 +48,12 @@ export class Redis {
       else resolve(answer.value);
     }
   }
+}
+
+/** REDIS_URL wins whole, as in Mastodon's lib/mastodon/redis_configuration.rb: here for a socket alone. */
+function place() {
+  const path = /^unix:\/\/(.+)$/.exec(env.REDIS_URL ?? '')?.[1];
+  return path ? { path } : { host: env.REDIS_HOST || 'localhost', port: Number(env.REDIS_PORT || 6379) };
 }
 
 function encode(words) {

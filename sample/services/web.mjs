@@ -5,6 +5,7 @@ import { createServer } from 'node:http';
 import { join, normalize } from 'node:path';
 import { openDatabase } from './database.mjs';
 import { env, root } from './env.mjs';
+import { attachments } from './media.mjs';
 import { post } from './posting.mjs';
 import { onEnd } from './process.mjs';
 import { Redis } from './redis.mjs';
@@ -15,8 +16,9 @@ const redis = new Redis();
 const routes = [
   ['GET', /^\/health$/, (_, response) => send(response, 200, 'OK', 'text/plain')],
   ['POST', /^\/api\/v1\/statuses$/, createStatus],
-  ['GET', /^\/api\/v1\/accounts\/lookup$/, lookup],
-  ['GET', /^\/api\/v1\/accounts\/(-?\d+)\/statuses$/, statuses],
+  ['GET', /^\/api\/v1\/accounts\/lookup$/, whoeverMay(lookup)],
+  ['GET', /^\/api\/v1\/accounts\/(-?\d+)\/statuses$/, whoeverMay(statuses)],
+  ['GET', /^\/api\/v1\/statuses\/(\d+)$/, whoeverMay(status)],
   ['GET', /^\/\.well-known\/webfinger$/, webfinger],
   ['GET', /^\/api\/v2\/instance$/, instance],
   ['GET', /^\/system\/(.+)$/, systemFile],
@@ -66,6 +68,15 @@ async function createStatus(request, response) {
   send(response, 200, await post(database, redis, { text, withMedia }));
 }
 
+/** Nobody can log in here: who would have to is turned away. */
+function whoeverMay(handler) {
+  const closed = ['LIMITED_FEDERATION_MODE', 'DISALLOW_UNAUTHENTICATED_API_ACCESS'].some(
+    (name) => env[name] === 'true',
+  );
+  if (!closed) return handler;
+  return (_, response) => send(response, 401, { error: 'This method requires an authenticated user' });
+}
+
 async function lookup(_, response, url) {
   const account = await findLocal(url.searchParams.get('acct') ?? '');
   if (!account) return send(response, 404, { error: 'Record not found' });
@@ -111,12 +122,29 @@ async function instance(_, response) {
 
 async function statuses(_, response, url, [, id]) {
   const limit = Math.min(Number(url.searchParams.get('limit') ?? 20) || 20, 40);
-  const { rows } = await database.query(
-    `SELECT id, uri, text AS content, created_at FROM statuses
-     WHERE account_id = $1 AND deleted_at IS NULL AND visibility = 0 ORDER BY id DESC LIMIT $2`,
-    [id, limit],
+  const { rows } = await database.query(`${shownStatus} AND account_id = $1 ORDER BY id DESC LIMIT $2`, [
+    id,
+    limit,
+  ]);
+  send(response, 200, await withAttachments(rows));
+}
+
+async function status(_, response, __, [, id]) {
+  const { rows } = await database.query(`${shownStatus} AND id = $1`, [id]);
+  const [found] = await withAttachments(rows);
+  if (found) send(response, 200, found);
+  else send(response, 404, { error: 'Record not found' });
+}
+
+const shownStatus = `SELECT id, uri, text AS content, created_at FROM statuses
+  WHERE deleted_at IS NULL AND visibility IN (0, 1)`;
+
+async function withAttachments(rows) {
+  const found = await attachments(
+    database,
+    rows.map(({ id }) => id),
   );
-  send(response, 200, rows);
+  return rows.map((row) => ({ ...row, media_attachments: found.get(row.id) ?? [] }));
 }
 
 async function systemFile(_, response, __, [, path]) {

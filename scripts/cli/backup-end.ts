@@ -9,7 +9,7 @@ import { servicesText } from '../../src/terminal/progress.js';
 import type { Context } from './command.js';
 import { failureOf, reportIn, VerbFailed } from './failures.js';
 import type { FollowEnd } from './follow.js';
-import { openRuns } from './runs.js';
+import { holdsInstance, openRuns } from './runs.js';
 import { workerAnswers } from './watch-run.js';
 
 /** Exit code after Ctrl-C while following: the run goes on, and nobody here knows how it will end. */
@@ -101,7 +101,7 @@ async function withHolder(run: StartedRun, failure: Failure): Promise<Failure> {
   if (failure.type !== 'Busy') return failure;
   const { domain } = run.instance;
   const others = (await openRuns(run.temporal.client, domain).catch(() => [])).filter(
-    ({ workflowId }) => workflowId !== run.workflowId,
+    (other) => holdsInstance(other) && other.workflowId !== run.workflowId,
   );
   const holder = others[0];
   if (holder === undefined) return failure;

@@ -115,7 +115,7 @@ function optionOf(command: Command, flag: string): Option | undefined {
 }
 
 function valuesOf(option: Option, typed: string, names: KnownNames): Completion {
-  if (/<(file|folder|dir)>/i.test(option.flags)) return { files: true };
+  if (/<(file|folder|dir|place)>/i.test(option.flags)) return { files: true };
   switch (option.long) {
     case '--quiesce':
       return fitting(plain(quiesceModes), typed);
@@ -128,9 +128,10 @@ function valuesOf(option: Option, typed: string, names: KnownNames): Completion 
     case '--to':
       return fitting(plain(names.offsites), typed);
     case '--depth':
-      return fitting(plain(verifyDepths), typed);
+      return fitting(plain(option.argChoices ?? verifyDepths), typed);
     case '--allow':
-      return listed(allowanceNames, typed);
+    case '--run':
+      return listed(option.argChoices ?? allowanceNames, typed);
     default:
       return fitting(plain(option.argChoices ?? []), typed);
   }

@@ -104,7 +104,10 @@ function snapshot(run: Followed, state: FollowState) {
       `no worker answers for ${formatDuration(silentMs)}: the run goes on when one is back (permafrost up)`,
     );
   }
-  if (state.cancelling) notes.push('being cancelled: the services come back first');
+  if (state.cancelling) {
+    const touched = state.progress?.services !== 'untouched';
+    notes.push(touched ? 'being cancelled: the services come back first' : 'being cancelled');
+  }
   const startingMs = state.startingSince === undefined ? 0 : Date.now() - state.startingSince;
   if (startingMs > SLOW_START_MS) {
     notes.push(

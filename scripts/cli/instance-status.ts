@@ -6,11 +6,14 @@ import { inspectServices } from '../../src/mastodon/inspect.js';
 import { serviceStates, type ServiceState } from '../../src/mastodon/services.js';
 import { showSchedule } from '../../src/temporal/schedules.js';
 import type { InstanceStatus } from '../../src/terminal/status.js';
-import { backupScheduleId } from '../../src/workflows/names.js';
+import { backupScheduleId, drillScheduleId } from '../../src/workflows/names.js';
+import { drillsOf } from './drill-status.js';
 import { failureOf } from './failures.js';
 import { offsitesOf, type OffsitesSeen } from './offsite-status.js';
-import { type OpenRun, openRuns } from './runs.js';
+import { restoresOf } from './restore-status.js';
+import { holdsInstance, type OpenRun, openRuns } from './runs.js';
 import { withTemporal } from './temporal.js';
+import { sheetProblem } from '../sheet/gather.js';
 
 const TEMPORAL_ANSWER_MS = 15_000;
 const DAY_MS = 86_400_000;
@@ -40,18 +43,28 @@ export async function statusOf(
     ask(() => offsitesOf(configuration, instance, now), unseen),
     ask(() => askTemporal(configuration, instance, problems), undefined),
   ]);
-  if (host.leaseHeld && temporal?.running.length === 0) {
+  if (host.leaseHeld && temporal?.running.some(holdsInstance) === false) {
     problems.push('a lease is armed on the host, but no run is open: the services are started when it fires');
   }
   problems.push(...seen.problems);
+  const drills = await ask(() => drillsOf(configuration, instance, seen, now), {
+    last: null,
+    problems: [],
+  });
+  problems.push(...drills.problems);
+  const sheet = await ask(() => sheetProblem(configuration, instance), undefined);
+  if (sheet !== undefined) problems.push(sheet);
+  const { restores, refusals } = await restoresOf(configuration, instance, now);
+  problems.push(...refusals);
   return {
     instance: instance.domain,
     services: host.services,
     lastBackup: seen.backups[0] ?? null,
     offsites: seen.offsites,
-    lastDrill: null,
+    lastDrill: drills.last,
+    undos: restores,
     running: temporal?.running ?? [],
-    next: { backup: temporal?.nextBackup ?? null, drill: null },
+    next: temporal?.next ?? { backup: null, drill: null },
     problems,
   };
 }
@@ -83,24 +96,29 @@ async function askTemporal(
   configuration: Configuration,
   instance: InstanceConfig,
   problems: string[],
-): Promise<{ running: OpenRun[]; nextBackup: string | null }> {
-  const ask = async (client: Client): Promise<{ running: OpenRun[]; nextBackup: string | null }> => {
-    const running = await openRuns(client, instance.domain);
-    if (instance.schedule.backup === undefined) return { running, nextBackup: null };
+): Promise<{ running: OpenRun[]; next: InstanceStatus['next'] }> {
+  const { domain, schedule } = instance;
+  const next = async (client: Client, what: 'backups' | 'drills'): Promise<string | null> => {
+    const planned = what === 'backups' ? schedule.backup : schedule.drill;
+    if (planned === undefined) return null;
+    const drills = what === 'drills';
     try {
-      const schedule = await showSchedule(client, backupScheduleId(instance.domain));
-      const note = schedule.note === undefined ? '' : ` (${schedule.note})`;
-      if (schedule.paused)
-        problems.push(`the schedule of backups is paused${note}: permafrost schedule resume`);
-      return { running, nextBackup: schedule.nextRuns[0]?.toISOString() ?? null };
+      const found = await showSchedule(client, drills ? drillScheduleId(domain) : backupScheduleId(domain));
+      const note = found.note === undefined ? '' : ` (${found.note})`;
+      const resume = `permafrost schedule resume${drills ? ' --drill' : ''}`;
+      if (found.paused) problems.push(`the schedule of ${what} is paused${note}: ${resume}`);
+      return found.nextRuns[0]?.toISOString() ?? null;
     } catch (error) {
       const failure = failureOf(error);
-      problems.push(
-        failure.type === 'NotFound' ? 'no schedule of backups: permafrost schedule apply' : failure.message,
-      );
-      return { running, nextBackup: null };
+      const missing = `no schedule of ${what}: permafrost schedule apply`;
+      problems.push(failure.type === 'NotFound' ? missing : failure.message);
+      return null;
     }
   };
+  const ask = async (client: Client) => ({
+    running: await openRuns(client, domain),
+    next: { backup: await next(client, 'backups'), drill: await next(client, 'drills') },
+  });
   // A server whose disk is full refuses for ever, and is asked again for ever.
   return withTemporal(configuration, ({ client }) =>
     client.withDeadline(Date.now() + TEMPORAL_ANSWER_MS, () => ask(client)),

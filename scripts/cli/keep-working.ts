@@ -4,6 +4,7 @@ import { connectWorker } from '../../src/temporal/connection.js';
 import { installWorkerLog } from '../../src/temporal/worker-log.js';
 import { failureOf } from './failures.js';
 import type { Output } from './output.js';
+import { serveConfigured } from './report-server.js';
 import { tellSystemd } from './systemd-notice.js';
 
 /** A worker that dies is started again after this; twice as long after each failure, up to the second. Milliseconds. */
@@ -22,15 +23,24 @@ export interface Working {
  * @throws whatever keeps the very first one from starting.
  */
 export async function keepWorking(configuration: Configuration, working: Working): Promise<void> {
-  const { stop, out } = working;
+  const { out } = working;
   installWorkerLog();
+  const reports = await serveConfigured(configuration, (text) => out.complain(text));
+  try {
+    await workOnAndOn(configuration, working);
+  } finally {
+    await reports?.close();
+  }
+}
+
+async function workOnAndOn(configuration: Configuration, { stop, out, onReady }: Working): Promise<void> {
   let waitMs: number = AGAIN_MS.first;
   let ready = false;
   while (!stop.aborted) {
     try {
       await workOnce(configuration, stop, async () => {
         if (ready) out.complain('The worker works again.');
-        else await working.onReady().then(tellSystemd);
+        else await onReady().then(tellSystemd);
         ready = true;
         waitMs = AGAIN_MS.first;
       });

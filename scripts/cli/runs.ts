@@ -16,9 +16,28 @@ export interface OpenRun {
 
 const ANSWER_MS = 3_000;
 
-/** The open runs of an instance that hold it, oldest first. A name is the configuration's, so it is safe in a query. */
+/** While one of these is open, no other of them works on the instance. */
+const holding: readonly string[] = [
+  WORKFLOWS.backup,
+  WORKFLOWS.copy,
+  WORKFLOWS.prune,
+  WORKFLOWS.restore,
+  WORKFLOWS.undo,
+];
+
+const shown = [...holding, WORKFLOWS.drill].map((type) => `'${type}'`).join(', ');
+
+/** Whether a run holds its instance: a drill, which only reads an off-site, does not. */
+export function holdsInstance({ type }: Pick<OpenRun, 'type'>): boolean {
+  return holding.includes(type);
+}
+
+/**
+ * The open runs of an instance: those that hold it, then drills; the oldest first. A name is the configuration's, so it is
+ * safe in a query.
+ */
 export async function openRuns(client: Client, domain: string): Promise<OpenRun[]> {
-  const query = `PermafrostInstance = '${domain}' AND ExecutionStatus = 'Running' AND WorkflowType IN ('${WORKFLOWS.backup}', '${WORKFLOWS.copy}', '${WORKFLOWS.prune}')`;
+  const query = `PermafrostInstance = '${domain}' AND ExecutionStatus = 'Running' AND WorkflowType IN (${shown})`;
   const runs: OpenRun[] = [];
   for await (const { workflowId, runId, type, startTime } of client.workflow.list({ query })) {
     runs.push({
@@ -29,7 +48,10 @@ export async function openRuns(client: Client, domain: string): Promise<OpenRun[
       since: startTime.toISOString(),
     });
   }
-  return runs.sort((one, other) => one.since.localeCompare(other.since));
+  return runs.sort(
+    (one, other) =>
+      Number(holdsInstance(other)) - Number(holdsInstance(one)) || one.since.localeCompare(other.since),
+  );
 }
 
 async function phaseOf(client: Client, workflowId: string, runId: string): Promise<string | null> {

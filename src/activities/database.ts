@@ -3,10 +3,12 @@ import { manifestSchema } from '../backups/manifest.js';
 import { Failure } from '../errors.js';
 import type { Host } from '../hosts/host.js';
 import { schemaOf } from '../mastodon/database-schema.js';
-import { fromDumped } from '../mastodon/dumped-tables.js';
+import { codeIndexes } from '../mastodon/code-schema.js';
+import { countRowsSql, newestStatusSql } from '../mastodon/dumped-tables.js';
 import { databaseAccess, type Instance } from '../mastodon/inspect.js';
 import { psql } from '../mastodon/psql.js';
 import { rolesArgv } from '../mastodon/sudo-rules.js';
+import { present } from '../present.js';
 import { activity } from './activity.js';
 import type { Ground } from './ground.js';
 import { runInput, type RunRef } from './inputs.js';
@@ -28,6 +30,7 @@ export const databaseFacts = z.object({
   schema: z.string().nullable(),
   serverVersion: z.string(),
   newestStatusAt: z.string().nullable(),
+  uniqueIndexes: manifestSchema.shape.database.unwrap().shape.uniqueIndexes,
 });
 export const rowsFacts = z.record(z.string(), z.number());
 export const dumpFacts = z.object({
@@ -105,14 +108,7 @@ export function databaseActivities(ground: Ground) {
     countRows: activity(z.strictObject({ run: runInput }), async ({ run }) => {
       const { host, instance } = await ground.inspect(run.instance, run.backup);
       const spool = await spoolOf(host, instance, run);
-      const sql = await inMoment(
-        host,
-        instance,
-        run,
-        `SELECT format('SELECT %L, count(*) FROM %I.%I', CASE n.nspname WHEN 'public' THEN c.relname ELSE n.nspname || '.' || c.relname END, n.nspname, c.relname)
-${fromDumped()}
-ORDER BY 1 \\gexec`,
-      );
+      const sql = await inMoment(host, instance, run, countRowsSql);
       const file = `${spool.facts}/rows.tsv`;
       await queryToFile(host, instance, run, spool, 'count-rows', sql, file);
       const { stdout } = await host.run(['cat', '--', file]);
@@ -140,20 +136,22 @@ ORDER BY 1 \\gexec`,
         `SELECT 'database', current_database(), pg_database_size(current_database()), pg_encoding_to_char(encoding), datcollate, datctype
   FROM pg_database WHERE datname = current_database();
 SELECT 'extension', extname, extversion FROM pg_extension ORDER BY extname;
-${schema.has('schema_migrations') ? "SELECT 'schema', max(version) FROM public.schema_migrations;" : ''}
-${schema.has('statuses') ? `SELECT 'newest', to_char(max(created_at), 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') FROM public.statuses;` : ''}`,
+${schema.has('schema_migrations') ? "SELECT 'schema', version FROM public.schema_migrations ORDER BY version DESC;" : ''}
+${schema.has('statuses') ? newestStatusSql : ''}`,
       );
       const rows = await psql(host, databaseAccess(instance), sql, { timeoutMs: 600_000 });
       const row = (kind: string) => rows.find(([first]) => first === kind) ?? [];
+      const migrations = rows.filter(([kind]) => kind === 'schema').map(([, version = '']) => version);
       const [, name = '', sizeBytes = '0', encoding = '', collate = '', ctype = ''] = row('database');
       await writeFacts(host, spool, 'database', {
         ...{ name, sizeBytes: Number(sizeBytes), encoding, collate, ctype },
         extensions: rows
           .filter(([kind]) => kind === 'extension')
           .map(([, extension = '', version = '']) => ({ name: extension, version })),
-        schema: row('schema')[1] || null,
+        schema: migrations[0] ?? null,
         serverVersion: instance.database.serverVersion,
         newestStatusAt: row('newest')[1] || null,
+        ...present({ uniqueIndexes: await codeIndexes(host, instance, new Set(migrations)) }),
       });
     }),
 

@@ -3,7 +3,7 @@ import type { Client } from '@temporalio/client';
 import type { Configuration, InstanceConfig } from '../config/configuration.js';
 import { Failure } from '../errors.js';
 import type { Host } from '../hosts/host.js';
-import { openHost } from '../hosts/open.js';
+import { type HostSpec, openHost } from '../hosts/open.js';
 import { provideTool, type ToolName } from '../hosts/tools.js';
 import { inspectInstance, inspectServices, type Instance } from '../mastodon/inspect.js';
 import type { ServiceFacts } from '../mastodon/services.js';
@@ -45,13 +45,24 @@ export class Ground {
   async open(domain: string): Promise<InstanceGround> {
     const configuration = await this.#configuration();
     const config = instanceOf(configuration, domain);
-    const key = JSON.stringify(config.host);
+    return { configuration, config, host: this.hostOf(config.host) };
+  }
+
+  /** The host where an instance's backups are drilled. @throws Failure `ConfigInvalid` as `open`. */
+  async drillGround(domain: string): Promise<InstanceGround> {
+    const { configuration, config } = await this.open(domain);
+    return { configuration, config, host: this.hostOf(config.drill.host) };
+  }
+
+  /** A host that the configuration, or a permit, names; kept open. */
+  hostOf(spec: HostSpec): Host {
+    const key = JSON.stringify(spec);
     let host = this.#hosts.get(key);
     if (host === undefined) {
-      host = openHost(config.host);
+      host = openHost(spec);
       this.#hosts.set(key, host);
     }
-    return { configuration, config, host };
+    return host;
   }
 
   /** The instance as it was found for this backup, looked at once for each; `now` looks anew. */

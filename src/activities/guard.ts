@@ -1,7 +1,9 @@
+import { activityInfo, log } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { z } from 'zod';
-import { isLeaseOver, leaseState } from '../hosts/lease.js';
+import { isLeaseOver, leaseState, stopBooted } from '../hosts/lease.js';
 import { bringServicesBack, serviceStates } from '../mastodon/services.js';
+import { settleOpenSwap } from '../restore/settle.js';
 import { guardWorkflowId } from '../workflows/names.js';
 import { activity, cancellation, report, sleep } from './activity.js';
 import type { Ground } from './ground.js';
@@ -9,6 +11,15 @@ import { instanceInput, tokenInput, workflowIdInput } from './inputs.js';
 
 /** How often the guard looks at the run that it watches, milliseconds. */
 const lookEveryMs = 1_000;
+
+/** How often a swap that was cut off is tried to be settled before the services are started whatever it is: three minutes. */
+const settleAttempts = 15;
+
+function warnNotSettled(instance: string, error: unknown): void {
+  log.error('a swap that was cut off could not be settled yet: the services are started nevertheless', {
+    ...{ instance, error: String(error) },
+  });
+}
 
 /** What looks after the services when a run cannot: for the guard, the reconciler and operators. */
 export function guardActivities(ground: Ground) {
@@ -35,9 +46,21 @@ export function guardActivities(ground: Ground) {
 
     /** Starts what a lease had recorded, whoever holds it, proves that it is up and ends the lease. Without one, nothing. */
     bringServicesBack: activity(instanceInput, async ({ instance }) => {
-      const { host, services } = await ground.services(instance);
+      const { host } = await ground.open(instance);
       const lease = await leaseState(host, instance);
-      if (!lease.held) return { services: await serviceStates(host, services.services), brought: false };
+      if (!lease.held) {
+        // Before a restore to an empty host there are no services that could be looked at.
+        const found = await ground.services(instance).catch(() => undefined);
+        const states = found === undefined ? [] : await serviceStates(host, found.services.services);
+        return { services: states, brought: false };
+      }
+      await stopBooted(host, instance);
+      await settleOpenSwap(host, instance).catch((error: unknown) => {
+        // A database that starts with the host may take minutes; after that Mastodon is worth more.
+        if (activityInfo().attempt < settleAttempts) throw error;
+        warnNotSettled(instance, error);
+      });
+      const { services } = await ground.services(instance);
       const states = await bringServicesBack(host, services, { patienceMs: 60_000, signal: cancellation() });
       return { services: states, brought: true };
     }),
@@ -54,6 +77,10 @@ export function guardActivities(ground: Ground) {
           const lease = await leaseState(host, instance);
           if (!lease.held || !isLeaseOver(lease)) continue;
           if ((await statusOf(ground, guardWorkflowId(instance))) === 'RUNNING') continue;
+          await stopBooted(host, instance);
+          await settleOpenSwap(host, instance).catch((error: unknown) => {
+            warnNotSettled(instance, error);
+          });
           const { services } = await ground.services(instance);
           await bringServicesBack(host, services, { patienceMs: 60_000, signal: cancellation() });
           brought.push(instance);
@@ -64,6 +91,11 @@ export function guardActivities(ground: Ground) {
       return { brought, failed };
     }),
   };
+}
+
+/** Whether a run of this id is at work. */
+export async function isOpen(ground: Ground, workflowId: string): Promise<boolean> {
+  return (await statusOf(ground, workflowId)) === 'RUNNING';
 }
 
 async function statusOf(ground: Ground, workflowId: string): Promise<string> {

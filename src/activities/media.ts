@@ -42,6 +42,7 @@ export const mediaFacts = z.object({
   alreadyMissingCount: z.number(),
   deletedDuringRun: z.array(missingFile),
   deletedDuringRunCount: z.number(),
+  sizeDiffers: z.number().optional(),
 });
 export type MediaFacts = z.infer<typeof mediaFacts>;
 

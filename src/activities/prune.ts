@@ -1,4 +1,3 @@
-import { activityInfo } from '@temporalio/activity';
 import { z } from 'zod';
 import type { BackupId } from '../backups/id.js';
 import type { Pruned, PruneRequest } from '../backups/prune-report.js';
@@ -7,7 +6,6 @@ import { Failure } from '../errors.js';
 import type { FollowJob, Offsite, StoredBackups } from '../offsite/offsite.js';
 import { planPrune, type PruneFacts, spareAfterAll } from '../offsite/prune-plan.js';
 import { offsiteOf, withOffsite } from '../offsite/read.js';
-import { permitNamePattern, redeemPermit } from '../records/permits.js';
 import { endedRuns } from '../records/read-runs.js';
 import { beingRead } from '../records/readers.js';
 import { noteRemovals, takeRemovalsBack } from '../records/removals.js';
@@ -17,11 +15,12 @@ import { type Ground, refuse } from './ground.js';
 import { domainInput, offsiteInput, runInput, type RunRef } from './inputs.js';
 import { forgetJobs, jobsOf } from './jobs.js';
 import { follower, openForRun } from './offsites.js';
+import { admitByPermit, permitInput } from './permit.js';
 
 const pruneInput: z.ZodType<PruneRequest> = z.strictObject({
   instance: domainInput,
   offsites: z.array(offsiteInput).min(1).max(20),
-  permit: z.string().regex(permitNamePattern, 'not a permit'),
+  permit: permitInput,
 });
 
 /** Retention: on every night where its backup is sealed, and by hand. */
@@ -86,11 +85,8 @@ async function admitted(
     if (!config.offsites.includes(name))
       throw refuse(`'${name}' is not an off-site of ${instance}`, `it has: ${config.offsites.join(', ')}`);
   }
-  const { workflowExecution } = activityInfo();
-  if (workflowExecution?.workflowId !== pruneWorkflowId(instance))
-    throw refuse('only a run of prune removes anything', 'permafrost prune');
-  const wanted = { what: 'prune', instance, choices: offsites };
-  await redeemPermit(configuration.state, permit, wanted, workflowExecution.runId);
+  const workflowId = pruneWorkflowId(instance);
+  await admitByPermit(ground, { what: 'prune', instance, choices: offsites, permit, workflowId });
   return { configuration, config };
 }
 

@@ -4,6 +4,7 @@ import { Failure } from '../errors.js';
 import type { Host } from '../hosts/host.js';
 import type { Instance } from '../mastodon/inspect.js';
 import { redisCli, redisFetchArgv } from '../mastodon/redis-cli.js';
+import { countKeysCommand, readRedisCounts, type RedisCounts } from '../mastodon/redis-counts.js';
 import { redisDumpArgv } from '../mastodon/sudo-rules.js';
 import { rdbCreatedAt } from '../mastodon/redis-dump.js';
 import { activity, cancellation, report, sleep } from './activity.js';
@@ -29,18 +30,6 @@ export const redisFacts = savedFacts.extend({
   entry: entryFacts,
   checked: z.boolean(),
   newer: z.boolean(),
-});
-
-/** Sidekiq's queues and sorted sets, and the number of keys, in one round trip. */
-const countScript = `local queues, sets = {}, {}
-for _, name in ipairs(redis.call('SMEMBERS', 'queues')) do queues[#queues + 1] = {name, redis.call('LLEN', 'queue:' .. name)} end
-for _, name in ipairs({'schedule', 'retry', 'dead'}) do sets[#sets + 1] = {name, redis.call('ZCARD', name)} end
-return cjson.encode({ keys = redis.call('DBSIZE'), queues = queues, sets = sets })`;
-
-const countsReply = z.object({
-  keys: z.number(),
-  queues: z.union([z.array(z.tuple([z.string(), z.number()])), z.object({})]),
-  sets: z.array(z.tuple([z.string(), z.number()])),
 });
 
 export function redisActivities(ground: Ground) {
@@ -137,17 +126,8 @@ async function serverSeconds(host: Host, instance: Instance): Promise<number> {
   return Number((await ask(host, instance.redis, 'TIME')).split('\n')[0]);
 }
 
-async function countKeys(
-  host: Host,
-  instance: Instance,
-): Promise<Omit<z.infer<typeof savedFacts>, 'savedAt' | 'later'>> {
-  const reply = await ask(host, instance.redis, 'EVAL', countScript, '0');
-  const counts = countsReply.parse(JSON.parse(reply));
-  return {
-    keys: counts.keys,
-    queues: Array.isArray(counts.queues) ? Object.fromEntries(counts.queues) : {},
-    sets: Object.fromEntries(counts.sets),
-  };
+async function countKeys(host: Host, instance: Instance): Promise<RedisCounts> {
+  return readRedisCounts(await ask(host, instance.redis, ...countKeysCommand()));
 }
 
 /** Waits until no save is under way. @returns the time of the last one. @throws Failure `PartInvalid` when it failed. */

@@ -189,7 +189,7 @@ async function describe(host: Host, spool: Spool) {
               rowCounts: rows ?? {},
               newestStatusAt: database.newestStatusAt,
             },
-            ...present({ delta: dump?.delta }),
+            ...present({ uniqueIndexes: database.uniqueIndexes, delta: dump?.delta }),
           },
         }),
     ...(secrets === undefined
@@ -216,6 +216,7 @@ async function describe(host: Host, spool: Spool) {
               deletedDuringRunCount: media.deletedDuringRunCount,
             },
             ...{ hashedFiles: media.hashedFiles, carriedFiles: media.carriedFiles },
+            ...present({ sizeDiffers: media.sizeDiffers }),
           },
         }),
     ...(redis === undefined
@@ -227,6 +228,7 @@ async function describe(host: Host, spool: Spool) {
             keys: redis.keys,
             queues: redis.queues,
             sets: redis.sets,
+            newer: redis.newer,
           },
         }),
     warnings,

@@ -105,6 +105,16 @@ export const manifestSchema = z
           .record(z.string(), count)
           .describe("rows of every table, counted in the dump's own snapshot"),
         newestStatusAt: isoTime.nullable(),
+        uniqueIndexes: z
+          .array(
+            z.object({
+              table: z.string(),
+              name: z.string().nullable().describe('null: the primary key'),
+              columns: z.array(z.string()).describe('or one expression'),
+            }),
+          )
+          .optional()
+          .describe("the unique indexes of the code's db/schema.rb; absent where that is not at hand"),
         delta: z
           .object({
             full: z
@@ -150,6 +160,9 @@ export const manifestSchema = z
           .array(missingFile)
           .describe('named in the snapshot, deleted since by a user (the first 1000)'),
         deletedDuringRunCount: count,
+        sizeDiffers: count
+          .optional()
+          .describe('files that had another size at the source than the database says'),
         hashedFiles: count,
         carriedFiles: count.describe('unchanged files whose hash was carried over from the previous index'),
       })
@@ -163,6 +176,7 @@ export const manifestSchema = z
         keys: count,
         queues: z.record(z.string(), count).describe("Sidekiq's queues and the jobs waiting in each"),
         sets: z.record(z.string(), count).describe("Sidekiq's sorted sets: schedule, retry, dead"),
+        newer: z.boolean().optional().describe('the save that was copied is a later one than was counted'),
       })
       .optional(),
     parts: z.array(part).min(1),

@@ -1,6 +1,8 @@
 import type { Allowance } from './allowances.js';
+import type { DrillPhase } from './drill-report.js';
 import type { BackupId } from './id.js';
 import type { PartName, QuiesceMode } from './parts.js';
+import type { RestorePhase } from './restore-report.js';
 
 /** What a client asks of the backup workflow: names and choices alone; the configuration resolves them. */
 export interface BackupRequest {
@@ -70,8 +72,11 @@ export interface PlannedPart {
 export const phaseNames = ['preflight', 'quiesce', 'capture', 'upload', 'verify', 'seal', 'prune'] as const;
 export type PhaseName = (typeof phaseNames)[number];
 
+/** A phase of any run that can be followed. */
+export type AnyPhase = PhaseName | DrillPhase | RestorePhase;
+
 export interface Phase {
-  name: PhaseName;
+  name: AnyPhase;
   state: 'waiting' | 'running' | 'done' | 'failed' | 'skipped';
   /** ISO times. */
   startedAt?: string;
@@ -79,17 +84,18 @@ export interface Phase {
   detail?: string;
 }
 
-/** The answer to the workflow's `progress` query, and what its current details in Temporal's UI are made of. */
+/** The answer to a workflow's `progress` query, and what its current details in Temporal's UI are made of. */
 export interface BackupProgress {
   backup: BackupId;
   instance: string;
-  status: BackupStatus | 'running';
+  /** `done` and `findings` of runs that are no backups. */
+  status: BackupStatus | 'running' | 'done' | 'findings';
   quiesce: QuiesceMode;
   phases: Phase[];
   services: ServicesState;
   offsites: {
     name: string;
-    state: 'waiting' | 'uploading' | 'verifying' | 'verified' | 'sealing' | 'sealed' | 'failed';
+    state: 'waiting' | 'reading' | 'uploading' | 'verifying' | 'verified' | 'sealing' | 'sealed' | 'failed';
     error?: string;
   }[];
   warnings: string[];

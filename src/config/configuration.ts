@@ -11,6 +11,8 @@ export interface Configuration {
   temporal: TemporalConfig;
   /** Absolute path of Permafrost's own folder on this machine. */
   state: string;
+  /** Where the pages of drills and restores are served on this machine's loopback; null: nowhere. */
+  reports: { port: number; url?: string } | null;
   /** Public keys, besides this machine's own, whose signatures on manifests are trusted. Absolute paths. */
   trustedKeys: string[];
 }
@@ -50,7 +52,31 @@ export interface InstanceConfig {
   retention: { last: number; daily: number; weekly: number; monthly: number; yearly: number };
   /** What is absent does not run by itself. */
   schedule: { backup?: BackupSchedule; drill?: DrillSchedule };
-  drill: { host: HostSpec; depth: 'files' | 'database' | 'application'; rotateOffsites: boolean };
+  drill: {
+    host: HostSpec;
+    depth: 'files' | 'database' | 'application';
+    rotateOffsites: boolean;
+    /** Where scratch is made on the drill host; default: `scratch/scratch.ts`. */
+    folder?: string;
+    /** Needed for the depth `application` alone. */
+    application?: DrillApplication;
+  };
+}
+
+/** How a drill boots the web process of Mastodon's real code, cut off from the network. Nothing of it is secret. */
+export interface DrillApplication {
+  /** argv; `{port}`, `{sockets}`, `{media}` and `{scratch}` in a word stand for what the drill gives it. */
+  command: string[];
+  /** Where it is started, on the drill host: the folder of the code. */
+  directory: string;
+  /** Over the backup's own environment and under what a drill always sets. */
+  environment: Record<string, string>;
+  /** The user of the drill host that it runs as; default: the one that the scratch belongs to. */
+  user?: string;
+  /** The path that answers 200 when it is up. */
+  health: string;
+  /** Until that has to answer, milliseconds. */
+  timeoutMs: number;
 }
 
 export type ServicesConfig =
@@ -130,6 +156,8 @@ export type TemporalConfig =
       namespace: string;
       apiKeyFile?: string;
       tls?: true | { serverName?: string; caFile?: string; certFile?: string; keyFile?: string };
+      /** What destroys or replaces needs no permit (`records/permits.ts`). */
+      authenticatesClients?: true;
     }
   /** Temporal's own conventions: `temporal.toml` and TEMPORAL_* variables. */
-  | { kind: 'profile'; profile?: string; file?: string };
+  | { kind: 'profile'; profile?: string; file?: string; authenticatesClients?: true };

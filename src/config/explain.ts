@@ -22,13 +22,14 @@ export function explainConfiguration(configuration: Configuration): string {
 
 /** The same as a value, for `--json`. */
 export function configurationInput(configuration: Configuration): Record<string, unknown> {
-  const { instances, offsites, temporal, state, trustedKeys } = configuration;
+  const { instances, offsites, temporal, reports, state, trustedKeys } = configuration;
   return {
     instances: mapValues(instances, instanceInput),
     offsites: mapValues(offsites, offsiteInput),
     ...(temporal.kind === 'profile' && temporal.profile === undefined
       ? {}
       : { temporal: temporalInput(temporal) }),
+    reports: reports ?? 'off',
     trustedKeys,
     state,
   };
@@ -58,7 +59,15 @@ function instanceInput(instance: InstanceConfig): Record<string, unknown> {
       backup: backup ? scheduleInput(backup) : 'none',
       drill: drill ? { day: drill.day, ...scheduleInput(drill) } : 'none',
     },
-    drill: { ...instance.drill, host: hostInput(instance.drill.host) },
+    drill: drillInput(instance.drill),
+  };
+}
+
+function drillInput({ application, ...drill }: InstanceConfig['drill']): unknown {
+  const { timeoutMs, ...rest } = application ?? {};
+  return {
+    ...{ ...drill, host: hostInput(drill.host) },
+    ...(timeoutMs !== undefined && { application: { ...rest, timeout: printDuration(timeoutMs) } }),
   };
 }
 

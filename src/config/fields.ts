@@ -172,6 +172,10 @@ const argumentExpected = 'expected a word of the command that is not empty';
 const argument = z.string({ error: argumentExpected }).min(1, { error: argumentExpected });
 const argvExpected = 'expected an argv such as [systemctl, start, mastodon-web], or a list of them';
 
+export const argv = z.array(argument, { error: 'expected an argv such as [bundle, exec, puma]' }).min(1, {
+  error: 'expected an argv such as [bundle, exec, puma]',
+});
+
 /** One argv, or a list of them: always read as a list of them. */
 export const commands = z
   .array(
@@ -203,4 +207,19 @@ export const timezone = text(
   (input) => (isTimezone(input) ? input : null),
   'a timezone such as UTC or Europe/Berlin',
   { words: () => ['UTC', ...Intl.supportedValuesOf('timeZone')] },
+);
+
+export const userName = matching(/^[a-z_][a-z0-9_.-]{0,31}$/i, 'the name of a user of that host');
+
+export const urlPath = matching(/^\/[^\s?#]*$/, 'the path of a URL, such as /health');
+
+const valueExpected = 'expected text (numbers and true or false in quotes)';
+
+/** Environment variables by name. */
+export const variables = z.record(
+  z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, {
+    error: 'expected names of letters, digits and underscores',
+  }),
+  z.string({ error: valueExpected }).regex(/^[^\0\n]*$/, { error: `${valueExpected}, on one line` }),
+  { error: 'expected names and values, such as { MALLOC_ARENA_MAX: "2" }' },
 );

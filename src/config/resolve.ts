@@ -23,13 +23,15 @@ export function resolveConfiguration(
   const here = (path: string) => absolute(path, file, env);
   const state = here(input.state);
   const names = Object.keys(input.offsites);
+  const temporal = resolveTemporal(input.temporal, env, here);
   return {
     file,
     instances: mapValues(input.instances, (instance, domain) =>
       resolveInstance(instance, domain, names, state, here),
     ),
     offsites: mapValues(input.offsites, (offsite, name) => resolveOffsite(offsite, name, here)),
-    temporal: resolveTemporal(input.temporal, env, here),
+    temporal,
+    reports: resolveReports(input.reports, temporal),
     state,
     trustedKeys: input.trustedKeys.map(here),
   };
@@ -82,7 +84,25 @@ function resolveInstance(
         drill: { day: input.schedule.drill.day, ...resolveSchedule(input.schedule.drill) },
       }),
     },
-    drill: { ...input.drill, host: resolveHost(input.drill.host, state, here) },
+    drill: resolveDrill(input.drill, state, here),
+  };
+}
+
+function resolveDrill(
+  { application, depth, rotateOffsites, host, folder }: InstanceInput['drill'],
+  state: string,
+  here: Absolute,
+): InstanceConfig['drill'] {
+  const onHost = (path: string) => (host === 'local' ? here(path) : path);
+  const drill = {
+    ...{ host: resolveHost(host, state, here), depth, rotateOffsites },
+    ...(folder !== undefined && { folder: onHost(folder) }),
+  };
+  if (application === undefined) return drill;
+  const { timeout, user, directory, ...rest } = application;
+  return {
+    ...drill,
+    application: { ...rest, directory: onHost(directory), timeoutMs: timeout, ...present({ user }) },
   };
 }
 
@@ -170,14 +190,28 @@ function resolveTemporal(
       namespace: namespace ?? 'default',
       ...paths({ apiKeyFile }, here),
       ...(tls === undefined || tls === false ? {} : { tls: tls === true ? true : resolveTls(tls, here) }),
+      ...(input.authenticatesClients === true ? { authenticatesClients: true } : {}),
     };
   }
   if (input.profile !== undefined) {
-    return { kind: 'profile', profile: input.profile, ...paths({ file: input.file }, here) };
+    return {
+      ...{ kind: 'profile', profile: input.profile, ...paths({ file: input.file }, here) },
+      ...(input.authenticatesClients === true ? { authenticatesClients: true } : {}),
+    };
   }
   const port = input.embedded?.port ?? 7233;
   // Temporal's own choice: the UI's port is a thousand above.
   return { kind: 'embedded', port, uiPort: input.embedded?.uiPort ?? (port <= 64_535 ? port + 1000 : 8233) };
+}
+
+/** Beside the UI that links to them, so that two Permafrosts on a machine need not be told to keep apart. */
+function resolveReports(
+  input: ConfigurationInput['reports'],
+  temporal: TemporalConfig,
+): Configuration['reports'] {
+  if (input === null) return null;
+  const beside = temporal.kind === 'embedded' && temporal.uiPort <= 65_525 ? temporal.uiPort + 10 : 8243;
+  return { port: input.port ?? beside, ...present({ url: input.url }) };
 }
 
 type TlsInput = { serverName?: string | undefined } & Record<

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { allowanceNames } from '../backups/allowances.js';
 import {
+  argv,
   commandName,
   commands,
   duration,
@@ -19,6 +20,9 @@ import {
   systemdUnit,
   timeOfDay,
   timezone,
+  urlPath,
+  userName,
+  variables,
   word,
 } from './fields.js';
 import { changesClocks } from './values.js';
@@ -172,10 +176,46 @@ const schedule = strict({
     .prefault({}),
 });
 
+const application = strict({
+  command: argv.meta({
+    description: 'Starts the web process in the foreground, as in [bundle, exec, puma, -C, config/puma.rb].',
+  }),
+  directory: hostPath("Mastodon's code on the drill host").meta({
+    description: 'The code of the version that is backed up, on the drill host: a checkout, or any folder.',
+  }),
+  environment: variables
+    .default({})
+    .meta({ description: 'More variables for it. No secrets: those come from the backup.' }),
+  user: userName.optional().meta({ description: 'Who it runs as. Default: the user of the scratch.' }),
+  health: urlPath.prefault('/health'),
+  timeout: duration('3m', { min: '5s', max: '30m' })
+    .prefault('3m')
+    .meta({ description: 'How long it may take until health answers.' }),
+});
+
 const drill = strict({
   host: host.prefault('local').meta({ description: 'Where backups are restored for proof.' }),
   depth: z.enum(['files', 'database', 'application']).default('database'),
   rotateOffsites: flag().default(true),
+  folder: hostPath('a folder on the drill host').optional().meta({
+    description:
+      'Where scratch is made on the drill host: a disk with room, encrypted where it can be. Default: /var/tmp.',
+  }),
+  application: application
+    .optional()
+    .meta({ description: 'The real Mastodon code, for the depth application.' }),
+}).superRefine(({ host, depth, folder, application }, context) => {
+  if (folder !== undefined && host !== 'local' && !folder.startsWith('/')) {
+    const message = 'expected an absolute path on the drill host';
+    context.addIssue({ code: 'custom', path: ['folder'], message });
+  }
+  if (application !== undefined && host !== 'local' && !application.directory.startsWith('/')) {
+    const message = 'expected an absolute path on the drill host';
+    context.addIssue({ code: 'custom', path: ['application', 'directory'], message });
+  }
+  if (depth !== 'application' || application !== undefined) return;
+  const message = `expected a key application beside it, such as { command: [bundle, exec, puma, -C, config/puma.rb], directory: /home/mastodon/live, user: mastodon }`;
+  context.addIssue({ code: 'custom', path: ['depth'], message });
 });
 
 export const instance = strict({

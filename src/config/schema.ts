@@ -34,6 +34,10 @@ const server = strict({
   file: file("Temporal's profiles")
     .optional()
     .meta({ description: 'temporal.toml; default: where Temporal looks.' }),
+  authenticatesClients: flag().optional().meta({
+    description:
+      'true: nobody reaches this cluster without a key or certificate of his own, so who may start a run may prune and restore, also from another machine. Default: that takes a permit, which only who reads the state folder can give.',
+  }),
 }).superRefine((given, context) => {
   const kinds = (['embedded', 'address', 'profile'] as const).filter((kind) => given[kind] !== undefined);
   if (kinds.length !== 1) {
@@ -49,7 +53,26 @@ const server = strict({
     if (given[key as keyof typeof companions] === undefined || kinds.includes(kind)) continue;
     context.addIssue({ code: 'custom', path: [key], message: `expected only together with ${kind}` });
   }
+  if (given.authenticatesClients === true && given.embedded !== undefined) {
+    const message = 'expected only together with address or profile: the embedded server lets everybody in';
+    context.addIssue({ code: 'custom', path: ['authenticatesClients'], message });
+  }
 });
+
+const reports = strict({
+  port: port.optional().meta({ description: "Default: 8243, or ten above that of our own Temporal's UI." }),
+  url: text(
+    (input) => (isPlainUrl(input) ? input.replace(/\/+$/, '') : null),
+    'an http:// or https:// URL without a query',
+  )
+    .optional()
+    .meta({ description: 'Where a proxy of yours shows them: links to reports begin with it.' }),
+});
+
+function isPlainUrl(input: string): boolean {
+  const url = URL.canParse(input) ? new URL(input) : null;
+  return url !== null && /^https?:$/.test(url.protocol) && `${url.username}${url.search}${url.hash}` === '';
+}
 
 const temporal = z
   .union([z.literal('embedded'), server], { error: 'expected embedded, { address: … } or { profile: … }' })
@@ -75,6 +98,13 @@ export const configurationSchema = strict({
     description:
       "Public keys whose signatures on manifests are trusted, besides this machine's own (signing.pub in its state folder).",
   }),
+  reports: z
+    .union([z.literal('off').transform(() => null), reports], { error: 'expected off, or { port: 8243 }' })
+    .prefault({})
+    .meta({
+      description:
+        "The pages of drills and restores, served by `up` and `worker` on this machine's loopback; off: not at all.",
+    }),
   state: folder.prefault('/var/lib/permafrost').meta({
     description: "Permafrost's own folder on this machine: embedded server, drill scratch, local records.",
   }),

@@ -1,3 +1,6 @@
+/** The line of start.sh that says that something has to be done before the services start. */
+export const firstMark = '# first';
+
 /**
  * The lease, as it lies on the host: `<folder>/lease/<name>/lease.sh` and the files beside it.
  *
@@ -12,6 +15,7 @@
  * | boot | the boot in which it was armed, and when its PID 1 was born (a container keeps the kernel's boot id): a timer does not outlive its boot |
  * | slot | which of the timers a, b, c is armed; renewing arms another one before it stops this |
  * | start.sh, stop.sh | the services that were running when it was armed, and no others |
+ * | stopped-booted | what the next boot had started was stopped again, before what comes first in start.sh |
  * | start.log | what the last start said; services without a log of their own go on writing there |
  *
  * All of it is on the disk before the token is: a power cut leaves a whole lease or none.
@@ -96,7 +100,7 @@ clear_lease() {
     rm -f "/etc/systemd/system/$unit.service" "/etc/systemd/system/multi-user.target.wants/$unit.service" boot-unit
     same_boot || systemctl daemon-reload 9>&- # only a boot has made systemd read it
   fi
-  rm -f phase deadline boot slot
+  rm -f phase deadline boot slot stopped-booted
 }
 
 give_up() { clear_lease; exit 77; }
@@ -135,6 +139,7 @@ arm() {
   put settings "$3" && . ./settings || give_up
   put start.sh "$4" && put stop.sh "$5" && put names "$6" && put health "$7" || give_up
   for slot in $slots; do stop_timer "$slot"; done
+  rm -f stopped-booted
   new=$(free_slot '') || give_up
   put boot "$boot_id $init_born" && put slot "$new" && put phase armed && put deadline $(( $(uptime_s) + $2 )) || give_up
   start_timer "$new" "$2" || give_up
@@ -142,7 +147,7 @@ arm() {
   if [ "$8" = yes ]; then
     system=/etc/systemd/system
     touch boot-unit || give_up
-    printf '%s\n' '[Unit]' "Description=Permafrost: start the services that a backup had stopped" 'After=network-online.target' \
+    printf '%s\n' '[Unit]' "Description=Permafrost: start the services that a backup had stopped" 'After=network-online.target postgresql.service redis-server.service' \
       '[Service]' 'Type=simple' 'KillMode=process' "ExecStart=/bin/bash $here/lease.sh fire_apart" > "$system/$unit.service" &&
       mkdir -p "$system/multi-user.target.wants" &&
       ln -sf "$system/$unit.service" "$system/multi-user.target.wants/$unit.service" || give_up
@@ -162,6 +167,13 @@ stop() {
   timeout -k 5 60 bash stop.sh 9>&-
 }
 
+# stop_booted: what the next boot has started by itself runs on half of what was at work here: once, it is stopped
+stop_booted() {
+  [ -e token ] && grep -qx '${firstMark}' start.sh && ! same_boot && [ ! -e stopped-booted ] || return 0
+  timeout -k 5 60 bash stop.sh < /dev/null > /dev/null 2>&1 9>&-
+  touch stopped-booted
+}
+
 # start TOKEN|any: from here on no stop is accepted; starts what was running
 start() {
   lock
@@ -171,6 +183,7 @@ start() {
   fi
   unlock
   [ -e start.sh ] || exit 78
+  stop_booted
   run_start timeout -k 5 180 bash start.sh
 }
 
@@ -193,6 +206,7 @@ fire() {
   mine=$(cat token)
   enter fired; put last-fired "$(date -u +%Y-%m-%dT%H:%M:%SZ) $mine"
   unlock
+  stop_booted
   until run_start bash start.sh; do sleep 5; held_by "$mine" || exit 0; done
   lock
   held_by "$mine" && clear_lease

@@ -1,6 +1,6 @@
 import { Failure } from '../errors.js';
 import { anyExitCode, type Host } from './host.js';
-import { leaseScript } from './lease-script.js';
+import { firstMark, leaseScript } from './lease-script.js';
 import { shellLine } from './quote.js';
 
 /**
@@ -13,6 +13,8 @@ export interface LeasedService {
   readonly name: string;
   readonly start: readonly string[];
   readonly stop: readonly string[];
+  /** Default: true. False for one that was not up, but about to be: it is stopped and started as the others, no more. */
+  readonly proven?: boolean;
 }
 
 export interface LeaseState {
@@ -58,6 +60,8 @@ export async function armLease(
     services: readonly LeasedService[];
     wasHealthy: boolean;
     bootUnit: boolean;
+    /** Run before each start of the services, whoever starts them; that it fails keeps nothing from being started. */
+    first?: readonly string[];
   },
 ): Promise<void> {
   const folder = await leaseFolder(host, name);
@@ -71,9 +75,12 @@ export async function armLease(
       lease.token,
       String(Math.ceil(lease.seconds)),
       await settingsFor(host, name),
-      sideBySide(lease.services.map((service) => service.start)),
-      sideBySide(lease.services.map((service) => service.stop)),
-      lease.services.map((service) => service.name).join('\n'),
+      sideBySide(lease.services, 'start', lease.first),
+      sideBySide(lease.services, 'stop'),
+      lease.services
+        .filter(({ proven }) => proven !== false)
+        .map((service) => service.name)
+        .join('\n'),
       lease.wasHealthy ? 'yes' : 'no',
       lease.bootUnit ? 'yes' : 'no',
     ],
@@ -161,7 +168,7 @@ export async function startWithoutLease(
 ): Promise<void> {
   const folder = await leaseFolder(host, name);
   await host.run(['mkdir', '-p', '-m', '700', folder]);
-  const commands = sideBySide(services.map((service) => service.start));
+  const commands = sideBySide(services, 'start');
   // The script is handed over, not put there: this works on a full disk.
   const result = await host.run(['bash', '-c', leaseScript, `${folder}/lease.sh`, 'start_these', commands], {
     okCodes: anyExitCode,
@@ -179,6 +186,18 @@ function notStarted(host: Host, name: string, said: string): Failure {
       next: 'look at `systemctl status` and the journal of the named unit there; the start is tried again until it works',
     },
   );
+}
+
+/**
+ * Stops what a boot has started under a lease that has something to do before its services start (`first`): once, and
+ * only before they are started by the lease. Whoever does that first thing himself asks for this before.
+ */
+export async function stopBooted(host: Host, name: string): Promise<void> {
+  const folder = await leaseFolder(host, name);
+  await host.run(['bash', `${folder}/lease.sh`, 'stop_booted'], {
+    okCodes: anyExitCode,
+    timeoutMs: 240_000,
+  });
 }
 
 /** Ends the lease, once the services are proven to be up. Of a lease that is not `token`'s, nothing is touched. */
@@ -280,11 +299,21 @@ async function settingsFor(host: Host, name: string): Promise<string> {
   ].join('\n');
 }
 
-/** A script that runs all commands at once and fails when one fails. */
-function sideBySide(commands: readonly (readonly string[])[]): string {
+/** A script that runs all commands at once, after another one, and fails when one of them fails that has to work. */
+function sideBySide(
+  services: readonly LeasedService[],
+  what: 'start' | 'stop',
+  first?: readonly string[],
+): string {
   return [
+    ...(first === undefined ? [] : [firstMark, `${shellLine(first)} < /dev/null`]),
     'pids=(); rc=0',
-    ...commands.map((argv) => `${shellLine(argv)} < /dev/null & pids+=($!)`),
+    ...services.map(({ [what]: argv, proven }) => {
+      const ignored = what === 'start' && proven === false;
+      return ignored
+        ? `{ ${shellLine(argv)} || :; } < /dev/null & pids+=($!)`
+        : `${shellLine(argv)} < /dev/null & pids+=($!)`;
+    }),
     'for pid in "${pids[@]}"; do wait "$pid" || rc=1; done',
     'exit $rc',
   ].join('\n');

@@ -15,3 +15,11 @@ WHERE c.relkind IN (${kinds.map((kind) => `'${kind}'`).join(', ')})
     WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_extension'::regclass
       AND d.deptype = 'e' AND NOT c.oid = ANY (coalesce(e.extconfig, '{}')))`;
 }
+
+/** For psql: the rows of every table, `table, count`. Tables outside of `public` are named with their schema. */
+export const countRowsSql = `SELECT format('SELECT %L, count(*) FROM %I.%I', CASE n.nspname WHEN 'public' THEN c.relname ELSE n.nspname || '.' || c.relname END, n.nspname, c.relname)
+${fromDumped()}
+ORDER BY 1 \\gexec`;
+
+/** For psql: `newest`, and when the newest status was written, ISO 8601; NULL when there is none. */
+export const newestStatusSql = `SELECT 'newest', to_char(max(created_at), 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') FROM public.statuses;`;

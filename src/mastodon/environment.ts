@@ -50,7 +50,7 @@ export function environmentOf(
 }
 
 /** The unit whose environment counts: the web process's, or else any but streaming's, which takes less. */
-export function webUnit(units: readonly Unit[]): Unit | undefined {
+export function webUnit<Known extends Pick<Unit, 'name'>>(units: readonly Known[]): Known | undefined {
   return (
     units.find((unit) => /web|puma/.test(unit.name)) ?? units.find((unit) => !/streaming/.test(unit.name))
   );

@@ -117,7 +117,7 @@ function withoutNested(paths: readonly string[]): string[] {
  * S3 before Swift before Azure before the file system (mastodon/mastodon config/initializers/paperclip.rb); there
  * PAPERCLIP_ROOT_PATH may begin with `:rails_root`.
  */
-function mediaFolder(config: InstanceConfig, env: ReadonlyMap<string, string>): string | null {
+export function mediaFolder(config: InstanceConfig, env: ReadonlyMap<string, string>): string | null {
   const { media, root } = config.mastodon;
   if (media !== undefined) return media === 'none' ? null : media;
   if (['S3_ENABLED', 'SWIFT_ENABLED', 'AZURE_ENABLED'].some((name) => env.get(name) === 'true')) return null;

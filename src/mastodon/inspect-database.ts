@@ -55,7 +55,8 @@ export async function inspectDatabase(
   };
 }
 
-function directConnection(connection: DatabaseConnection, config: InstanceConfig): DatabaseConnection {
+/** Where PostgreSQL itself answers, when the configuration says that the env file names a pooler. */
+export function directConnection(connection: DatabaseConnection, config: InstanceConfig): DatabaseConnection {
   const { host, port } = config.database;
   if (host === undefined && port === undefined) return connection;
   return { ...connection, host: host ?? connection.host, port: port ?? 5432, pooled: false };

@@ -21,6 +21,7 @@ my $REREADS      = 5;           # of a file that changes while it is read
 my $RACY         = 2;           # seconds; see carried()
 my $PROBLEMS     = 1_000;       # lines of each kind in media.problems; all are counted
 my $PRUNED       = 'lost+found';
+my $INCOMING     = '.permafrost-incoming-*';    # where a restore's media wait for their place
 
 my (%opt, %n, %users, %groups);
 while (@ARGV) {
@@ -56,7 +57,8 @@ my %problems;
 my @prune = $opt{cache} ? () : ('-path', './cache', '-o');
 my $errors = "$opt{out}/media.find-errors";
 my $status = "$opt{out}/media.find-status";
-my @find   = ('find', '.', '-mindepth', 1, '(', @prune, '-type', 'd', '-name', $PRUNED, ')', '-prune',
+my @find   = ('find', '.', '-mindepth', 1,
+    '(', @prune, '-type', 'd', '(', '-name', $PRUNED, '-o', '-name', $INCOMING, ')', ')', '-prune',
     '-o', '-type', 'd', '(', '!', '-readable', '-o', '!', '-executable', ')', '-printf', '0 0 0 0 0 d %P\0', '-prune',
     '-o', '-type', 'f', '!', '-readable', '-printf', '%s %T@ %m %U %G u %P\0',
     '-o', '-type', 'f', '-printf', '%s %T@ %m %U %G f %P\0',

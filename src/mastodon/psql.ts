@@ -30,6 +30,23 @@ exec "$@"`;
 const fieldSeparator = '\x1f';
 
 /**
+ * What `psql` runs, as `appUser`, for jobs that must run it themselves. Standard input is a line with the password (empty
+ * for none), then the SQL.
+ */
+export function psqlArgv(
+  { database, binDir }: DatabaseAccess,
+  variables: Readonly<Record<string, string>> = {},
+): string[] {
+  return [
+    ...['sh', '-c', script, 'sh'],
+    ...[database.host, String(database.port), database.user, database.name, database.sslmode],
+    ...[binDir === '' ? 'psql' : `${binDir}/psql`, '-XqAtw0', '-F', fieldSeparator, '-v', 'ON_ERROR_STOP=1'],
+    ...Object.entries(variables).flatMap(([name, value]) => ['-v', `${name}=${value}`]),
+    ...['-f', '-'],
+  ];
+}
+
+/**
  * Runs SQL in Mastodon's database and returns the rows of all its statements, every value as text, NULL as ''.
  *
  * @throws Failure `AuthFailed` when the database does not accept the user or password, `NotFound` when the server has no
@@ -42,40 +59,67 @@ export async function psql(
   sql: string,
   options: PsqlOptions = {},
 ): Promise<string[][]> {
-  const { database, appUser, binDir } = access;
-  const variables = Object.entries(options.variables ?? {}).flatMap(([name, value]) => [
-    '-v',
-    `${name}=${value}`,
-  ]);
-  const result = await host.run(
-    [
-      ...['sh', '-c', script, 'sh'],
-      ...[database.host, String(database.port), database.user, database.name, database.sslmode],
-      ...[
-        binDir === '' ? 'psql' : `${binDir}/psql`,
-        '-XqAtw0',
-        '-F',
-        fieldSeparator,
-        '-v',
-        'ON_ERROR_STOP=1',
-      ],
-      ...[...variables, '-f', '-'],
-    ],
-    {
-      as: { user: appUser },
-      stdin: `${database.password ?? ''}\n${sql}\n`,
-      cwd: '/',
-      okCodes: [0, 1, 2, 3, 126, 127],
-      ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
-    },
-  );
+  const { database, appUser } = access;
+  const result = await host.run(psqlArgv(access, options.variables), {
+    as: { user: appUser },
+    stdin: `${database.password ?? ''}\n${sql}\n`,
+    cwd: '/',
+    okCodes: [0, 1, 2, 3, 126, 127],
+    ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  });
   if (result.exitCode !== 0) throw failureOf(host, database, result.exitCode, result.stderr);
   return result.stdout
     .split('\0')
     .slice(0, -1)
     .map((row) => row.split(fieldSeparator));
 }
+
+/**
+ * Runs SQL that prints lines of its own (`COPY … TO STDOUT`), and gives them as they come: for what is too much to hold.
+ * Whoever stops early ends the query.
+ *
+ * @throws as `psql`.
+ */
+export async function* psqlLines(
+  host: Host,
+  access: DatabaseAccess,
+  sql: string,
+  options: Pick<PsqlOptions, 'signal'> = {},
+): AsyncGenerator<string> {
+  const { database, appUser } = access;
+  const stream = await host.stream(psqlArgv(access), {
+    as: { user: appUser },
+    stdin: `${database.password ?? ''}\n${sql}\n`,
+    cwd: '/',
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  });
+  try {
+    yield* linesOf(stream.stdout as AsyncIterable<Buffer>);
+    const { exitCode, stderr } = await stream.completed;
+    options.signal?.throwIfAborted();
+    if (exitCode !== 0) throw failureOf(host, database, exitCode, stderr);
+  } finally {
+    stream.kill();
+  }
+}
+
+/** Ended by newlines alone: node:readline takes U+2028, which may be in a file's name, for one. */
+async function* linesOf(source: AsyncIterable<Buffer>): AsyncGenerator<string> {
+  let rest = Buffer.alloc(0);
+  for await (const chunk of source) {
+    const block = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    let from = 0;
+    for (let to = block.indexOf(newline); to >= 0; to = block.indexOf(newline, from)) {
+      yield block.toString('utf8', from, to);
+      from = to + 1;
+    }
+    rest = Buffer.from(block.subarray(from));
+  }
+  if (rest.length > 0) yield rest.toString('utf8');
+}
+
+const newline = 10;
 
 function failureOf(host: Host, database: DatabaseConnection, exitCode: number, stderr: string): Failure {
   const where = `database ${database.name} (${database.user} at ${database.host}:${String(database.port)}, from ${host.name})`;

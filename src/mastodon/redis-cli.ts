@@ -14,7 +14,7 @@ export interface RedisCliOptions {
 const script = `IFS= read -r REDISCLI_AUTH
 if [ -n "$REDISCLI_AUTH" ]; then export REDISCLI_AUTH; else unset REDISCLI_AUTH; fi
 export LC_ALL=C
-exec redis-cli "$@" </dev/null`;
+exec "$(command -v redis-cli || command -v valkey-cli || echo redis-cli)" "$@" </dev/null`;
 
 /**
  * The argv of redis-cli for this connection, without its password, which goes by REDISCLI_AUTH: what `redisCli` runs,

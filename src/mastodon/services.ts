@@ -25,22 +25,33 @@ export interface ServiceState {
 
 /** Which of the instance's services run at this moment. */
 export async function serviceStates(host: Host, services: InstanceServices): Promise<ServiceState[]> {
+  return (await toBeStopped(host, services)).map(({ name, up }) => ({ name, running: up }));
+}
+
+/**
+ * As `serviceStates`, for a standstill: `active` is also what is about to be up, as a unit that fails and is started again
+ * and again: systemd would do so in the middle of it.
+ */
+export async function toBeStopped(
+  host: Host,
+  services: InstanceServices,
+): Promise<{ name: string; up: boolean; active: boolean }[]> {
   if (services.kind === 'systemd') {
     const units = services.units.map((unit) => unit.name);
     if (units.length === 0) return [];
     const { stdout } = await host.run(['systemctl', 'is-active', ...units], { okCodes: [0, 1, 2, 3, 4] });
     const states = stdout.trim().split('\n');
-    return units.map((name, at) => ({
-      name,
-      running: states[at] === 'active' || states[at] === 'reloading',
-    }));
+    return units.map((name, at) => {
+      const up = states[at] === 'active' || states[at] === 'reloading';
+      return { name, up, active: up || states[at] === 'activating' };
+    });
   }
   return Promise.all(
     services.services.map(async ({ name, status }) => {
       const { exitCode } = await host.run(status, {
         okCodes: anyExitCode,
       });
-      return { name, running: exitCode === 0 };
+      return { name, up: exitCode === 0, active: exitCode === 0 };
     }),
   );
 }
@@ -79,29 +90,37 @@ export async function survivesReboot(host: Host): Promise<boolean> {
 }
 
 /**
- * Arms the lease for exactly the services that run now (or renews it). Returns their names.
+ * Arms the lease for exactly the services that run now (or renews it).
  *
+ * @returns the names of those that are up, and whether the health address answered: what is proven at the end.
+ * @param lease.first as the login user runs it, before whoever starts the services under this lease.
  * @throws what `armLease` throws; in all cases nothing was stopped.
  */
 export async function armServicesLease(
   host: Host,
   instance: ServiceFacts,
-  lease: { token: string; seconds: number },
-): Promise<string[]> {
+  lease: { token: string; seconds: number; first?: readonly string[] },
+): Promise<{ running: string[]; wasHealthy: boolean }> {
   const state = await leaseState(host, instance.domain);
   const renewing = state.held && state.token === lease.token;
-  const running = renewing
-    ? [...state.services]
-    : (await serviceStates(host, instance.services))
-        .filter((service) => service.running)
-        .map(({ name }) => name);
+  const active = renewing
+    ? state.services.map((name) => ({ name, up: true }))
+    : (await toBeStopped(host, instance.services)).filter((service) => service.active);
+  const running = active.filter(({ up }) => up).map(({ name }) => name);
+  const services = await commandsOf(
+    host,
+    instance.services,
+    active.map(({ name }) => name),
+  );
+  const wasHealthy = renewing ? state.wasHealthy : await isHealthy(host, instance);
+  // What a boot starts by itself would run on half of a swap.
+  const needed = lease.first !== undefined || staysDownAfterReboot(instance.services).length > 0;
   await armLease(host, instance.domain, {
-    ...lease,
-    services: await commandsOf(host, instance.services, running),
-    wasHealthy: renewing ? state.wasHealthy : await isHealthy(host, instance),
-    bootUnit: staysDownAfterReboot(instance.services).length > 0 && (await survivesReboot(host)),
+    ...{ ...lease, wasHealthy },
+    services: services.map((service) => ({ ...service, proven: running.includes(service.name) })),
+    bootUnit: needed && (await survivesReboot(host)),
   });
-  return running;
+  return { running, wasHealthy };
 }
 
 export { releaseLease, stopUnderLease };
@@ -147,7 +166,9 @@ export async function proveServicesUp(
 ): Promise<void> {
   const recorded = await leaseState(host, instance.domain);
   const states = await serviceStates(host, instance.services);
-  const leased = recorded.services.length > 0 ? recorded.services : belongUp(instance.services, []);
+  // A lease that is held has recorded what was up, be it nothing.
+  const leased =
+    recorded.held || recorded.services.length > 0 ? recorded.services : belongUp(instance.services, []);
   const wanted = states.filter(({ name }) => (names ?? leased).includes(name));
   const down = wanted.filter((service) => !service.running).map((service) => service.name);
   if (down.length > 0)
@@ -217,6 +238,48 @@ export async function bringServicesBack(
   await untilUp(host, instance, options.patienceMs ?? 120_000, options.signal, names);
   await releaseLease(host, instance.domain, token);
   return serviceStates(host, instance.services);
+}
+
+/**
+ * Starts those of the services that belong up and do not run, and waits until all of them do and the health address
+ * answers, unless it did not when a lease was last armed: after a restore, which may have found them stopped or broken.
+ *
+ * @param recorded names of services that ran before it.
+ * @param options.asBefore just those, and the health address when it answered before: what was there is back in place.
+ * @returns what is not up by then, in a sentence; undefined when all is well.
+ * @throws Failure `ServicesDown` when a start command fails.
+ */
+export async function startMissing(
+  host: Host,
+  instance: ServiceFacts,
+  recorded: readonly string[],
+  options: { patienceMs: number; signal?: AbortSignal; asBefore?: { healthy: boolean } },
+): Promise<string | undefined> {
+  const { patienceMs, signal, asBefore } = options;
+  const lease = await leaseState(host, instance.domain);
+  const names =
+    asBefore === undefined ? belongUp(instance.services, [...recorded, ...lease.services]) : recorded;
+  const down = async () =>
+    (await serviceStates(host, instance.services))
+      .filter(({ name, running }) => names.includes(name) && !running)
+      .map(({ name }) => name);
+  const missing = await down();
+  if (missing.length > 0)
+    await startWithoutLease(host, instance.domain, await commandsOf(host, instance.services, missing));
+  const answers =
+    instance.health !== null && (asBefore?.healthy ?? (lease.services.length === 0 || lease.wasHealthy));
+  const end = Date.now() + patienceMs;
+  for (;;) {
+    const still = await down();
+    if (still.length === 0 && (!answers || (await isHealthy(host, instance)))) return undefined;
+    signal?.throwIfAborted();
+    if (Date.now() > end) {
+      return still.length > 0
+        ? `${still.join(', ')} ${still.length === 1 ? 'is' : 'are'} not running on ${host.name}`
+        : `${instance.health ?? 'the health address'} does not answer on ${host.name}`;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 150));
+  }
 }
 
 /** Waits until `proveServicesUp` is content with them. @throws its last failure when that takes longer than `patienceMs`. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { PassThrough, type Readable } from 'node:stream';
 import { Failure } from '../errors.js';
-import type { HostStream } from '../hosts/host.js';
+import { anyExitCode, type HostStream } from '../hosts/host.js';
 import type { FollowJob, OffsitePlace, StoredEntry } from './offsite.js';
 
 /**
@@ -122,9 +122,7 @@ export async function openCoded(
   identity?: string,
 ): Promise<HostStream> {
   const encrypted = entry.path.endsWith('.age');
-  const coded = entry.path.slice(entry.entry.length).replace(/\.age$/, '');
-  const compressed = coded === '.zst';
-  if (!encrypted && !compressed) return stored;
+  if (entry.path === entry.entry) return stored;
   const where = { host: place.host.name };
   try {
     if (encrypted && identity === undefined)
@@ -136,12 +134,9 @@ export async function openCoded(
           next: 'say in ageIdentityFile of the off-site where the private key of age lies on this machine',
         },
       );
-    const words = [
-      ...(encrypted ? [await place.tool('age'), identity ?? ''] : ['', '']),
-      ...(compressed ? [await place.tool('zstd')] : ['']),
-    ];
+    const words = await openArgv(place, entry, identity);
     const passing = encrypted ? hashPassing(stored) : undefined;
-    const opened = await place.host.stream(['bash', '-c', openScript, 'bash', ...words], {
+    const opened = await place.host.stream(words, {
       as: place.as,
       stdin: passing?.stdin ?? stored.stdout,
     });
@@ -158,6 +153,50 @@ export async function openCoded(
     throw error;
   }
 }
+
+/**
+ * The argv of a command that opens what comes by stdin; `cat` for what is stored as it is.
+ *
+ * @param identity as for `openCoded`.
+ */
+async function openArgv(
+  place: OffsitePlace,
+  entry: StoredEntry,
+  identity: string | undefined,
+): Promise<string[]> {
+  const encrypted = entry.path.endsWith('.age');
+  const compressed = entry.path.slice(entry.entry.length).replace(/\.age$/, '') === '.zst';
+  if (!encrypted && !compressed) return ['cat'];
+  return [
+    ...['bash', '-c', openScript, 'bash'],
+    ...(encrypted ? [await place.tool('age'), identity ?? ''] : ['', '']),
+    ...(compressed ? [await place.tool('zstd')] : ['']),
+  ];
+}
+
+/**
+ * Opens an entry into a file of the place's host.
+ *
+ * @param read the argv of a command that prints it as it is stored.
+ * @returns whether it came whole, as far as its own check sums tell; why not, `openCoded` says.
+ */
+export async function saveCoded(
+  place: OffsitePlace,
+  entry: StoredEntry,
+  { read, file, identity }: { read: readonly string[]; file: string; identity: string | undefined },
+): Promise<boolean> {
+  if (entry.path.endsWith('.age') && identity === undefined) return false;
+  const open = await openArgv(place, entry, identity);
+  const words = ['bash', '-c', saveScript, 'bash', file, String(read.length), ...read, ...open];
+  const saved = await place.host.run(words, { as: place.as, okCodes: anyExitCode, timeoutMs: dayMs });
+  return saved.exitCode === 0;
+}
+
+const dayMs = 86_400_000;
+
+/** $1 file, $2 how many of the words after it read; the rest opens. */
+const saveScript = `set -o pipefail; umask 077; file=$1 count=$2; shift 2
+"\${@:1:count}" | "\${@:count+1}" > "$file"`;
 
 /** $1 age, or empty, $2 identity, $3 zstd, or empty */
 const openScript = `set -o pipefail

@@ -1,5 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Manifest, ManifestEntry } from '../backups/manifest.js';
 import { Failure } from '../errors.js';
 import type { Host, HostStream } from '../hosts/host.js';
@@ -34,6 +35,7 @@ export async function fetchEntry(
   file: string,
   report: Report,
 ): Promise<string | undefined> {
+  if (await saved(copy, { ref, entry }, host, file, report)) return undefined;
   const came = await damageOf(async () => {
     const passing = new Passing(await copy.readEntry(ref, entry.path), report);
     return passing.into(host, ['sh', '-c', 'umask 077; cat > "$1"', 'sh', file]);
@@ -41,6 +43,58 @@ export async function fetchEntry(
   if (typeof came === 'string') return `cannot be read (${came})`;
   if (came.exitCode !== 0) throw refused(host, `${file} could not be written`, came.stderr);
   return came.problem ?? differs(came, entry);
+}
+
+/** Between two looks at how much of a file has come. Milliseconds. */
+const lookEveryMs = 2_000;
+
+/**
+ * Fetches an entry on another machine without its bytes passing through this one.
+ *
+ * @returns whether it lies there as it should; else it has to be fetched again by who can tell what is wrong with it.
+ */
+async function saved(
+  copy: Offsite,
+  { ref, entry }: DumpEntry,
+  host: Host,
+  file: string,
+  report: Report,
+): Promise<boolean> {
+  if (host.name === 'local' || copy.saveEntry === undefined) return false;
+  let seen = 0;
+  const over = new AbortController();
+  const waited = () => sleep(lookEveryMs, true, { signal: over.signal }).catch(() => false);
+  const looking = (async () => {
+    while (await waited()) {
+      const size = await sizeOf(host, file).catch(() => seen); // the fetch itself tells what is wrong there
+      const now = Math.min(Math.max(seen, size), entry.bytes);
+      report(now - seen);
+      seen = now;
+    }
+  })();
+  looking.catch(() => undefined); // heard below
+  let came: string;
+  try {
+    came = await damageOf(async () => ((await copy.saveEntry?.(ref, entry.path, file)) ? 'came' : 'not'));
+  } finally {
+    over.abort();
+    await looking; // what it throws ends the fetch, whatever became of that
+  }
+  const right = came === 'came' && (await hashOfFile(host, file)) === entry.sha256;
+  report(right ? entry.bytes - seen : -seen);
+  return right;
+}
+
+async function sizeOf(host: Host, file: string): Promise<number> {
+  const { stdout } = await host.run(['sh', '-c', 'stat -c %s -- "$1" 2> /dev/null || echo 0', 'sh', file]);
+  return Number(stdout);
+}
+
+async function hashOfFile(host: Host, file: string): Promise<string> {
+  const script =
+    'if command -v openssl > /dev/null; then openssl dgst -sha256 -r < "$1"; else sha256sum < "$1"; fi';
+  const { stdout } = await host.run(['sh', '-c', script, 'sh', file], { timeoutMs: 86_400_000 });
+  return stdout.slice(0, 64);
 }
 
 /**
@@ -114,6 +168,7 @@ class Passing {
   readonly #hash: Hash = createHash('sha256');
   #bytes = 0;
   #ended = false;
+  #unwanted = false;
 
   constructor(
     private readonly from: HostStream,
@@ -133,7 +188,7 @@ class Passing {
       const said: Buffer[] = [];
       for await (const chunk of program.stdout as AsyncIterable<Buffer>) said.push(chunk);
       const { exitCode, stderr } = await program.completed;
-      if (lost instanceof Failure) throw lost;
+      if (lost instanceof Failure || this.#unwanted) throw lost;
       const passed = this.#ended ? await this.#passed() : this.#cut(); // a program that fails wants no more
       return { ...passed, exitCode, stderr, stdout: Buffer.concat(said).toString() };
     } finally {
@@ -155,7 +210,9 @@ class Passing {
     for await (const chunk of this.from.stdout as AsyncIterable<Buffer>) {
       this.#hash.update(chunk);
       this.#bytes += chunk.length;
+      this.#unwanted = true; // what is thrown here ends it
       this.report(chunk.length);
+      this.#unwanted = false;
       yield chunk;
     }
     this.#ended = true;

@@ -1,9 +1,10 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { OffsiteConfig } from '../config/configuration.js';
 import { offsiteFiles } from '../config/offsite-files.js';
 import { Failure } from '../errors.js';
 import type { Host, Identity } from '../hosts/host.js';
+import { ownMark, sweepLeft } from '../hosts/leftovers.js';
 
 /**
  * The secrets that a tool needs, handed over to a host for the length of a run and never left behind: files in a
@@ -113,6 +114,7 @@ export async function takeOthersKeysBack(host: Host, as: Identity, folder: strin
 }
 
 const sweepOthers = `for f in "$1"_*; do
+  [ -O "$f" ] || continue # everybody may make a folder of such a name there
   case $f in
     "$2") continue ;;
     "$1"_read-*) [ -z "$(find "$f" -maxdepth 0 -mmin -2880)" ] || continue ;;
@@ -122,9 +124,9 @@ done`;
 
 /**
  * Hands keys over for the length of one look at an off-site. What a look that was killed has left is removed by the next
- * one on this machine, and by the instance's next run on its host.
+ * one from this machine there, and by the instance's next run on its host.
  *
- * @param instance whose host it is; null on this machine.
+ * @param instance whose host it is, or whose backups are read there; null on this machine.
  */
 export async function withKeys<T>(
   host: Host,
@@ -132,14 +134,7 @@ export async function withKeys<T>(
   files: ReadonlyMap<string, Buffer | string>,
   use: (folder: string) => Promise<T>,
 ): Promise<T> {
-  const { user, folder: own } = await host.facts();
-  const unique = randomBytes(6).toString('hex');
-  const readers = `${memory}/permafrost_${user}_read`;
-  if (instance === null) await host.run(['sh', '-c', sweepDeadReaders, 'sh', readers]);
-  const folder =
-    instance === null
-      ? `${readers}.${String(process.pid)}.${unique}`
-      : keysFolder(user, { folder: own, instance, run: `read-${unique}` });
+  const folder = `${await sweepReaders(host, instance)}${ownMark()}`;
   try {
     await handOverKeys(host, 'login', folder, files);
     return await use(folder);
@@ -148,6 +143,18 @@ export async function withKeys<T>(
   }
 }
 
-const sweepDeadReaders = `for folder in "$1".*; do
-  pid=\${folder#"$1".}; [ -d "/proc/\${pid%%.*}" ] || rm -rf -- "$folder"
-done`;
+/**
+ * Removes the keys that looks which were killed have left on a host.
+ *
+ * @param instance as for `withKeys`.
+ * @returns what the folders of such keys begin with there.
+ */
+export async function sweepReaders(host: Host, instance: string | null): Promise<string> {
+  const { user, folder: own } = await host.facts();
+  const readers =
+    instance === null
+      ? `${memory}/permafrost_${user}_read.`
+      : keysFolder(user, { folder: own, instance, run: 'read-' });
+  await sweepLeft(host, memory, (name) => name.startsWith(readers.slice(memory.length + 1)));
+  return readers;
+}

@@ -58,6 +58,13 @@ export interface Offsite {
   /** One file of a part that is small enough to be named in the manifest, opened; of media, a file of their index. */
   readEntry(part: StoredPartRef, path: string): Promise<HostStream>;
 
+  /**
+   * Puts an entry, opened, into a file of the off-site's host, mode 0600, without its bytes passing through this machine.
+   *
+   * @returns false when it did not come: `readEntry` tells why. What came has still to be compared.
+   */
+  saveEntry?(part: StoredPartRef, path: string, file: string): Promise<boolean>;
+
   /** The same as it lies there: compressed and encrypted as `StoredPartRef.files` says. Only where `files` is given. */
   readStored?(part: StoredPartRef, path: string): Promise<HostStream>;
 
@@ -98,6 +105,19 @@ export interface Offsite {
 
   /** Takes all marks of `keep` off. */
   release(backup: BackupId): Promise<void>;
+
+  /**
+   * Puts a report beside a backup: how a drill or a restore of it went. Gone with the backup; no part of it. Written again
+   * under the same name, it replaces the former one.
+   *
+   * @param name `drill-20261201T050000Z.html`: letters, digits, dots and dashes.
+   */
+  attach(backup: BackupId, name: string, content: string): Promise<void>;
+
+  /** Names of the reports beside a backup, in any order. */
+  listAttached(backup: BackupId): Promise<string[]>;
+
+  readAttached(backup: BackupId, name: string): Promise<string>;
 
   /**
    * Removes these backups, the seals first, and gives back what no other backup needs. Interrupted anywhere, every other

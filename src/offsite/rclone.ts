@@ -142,9 +142,7 @@ export function rcloneTransport(config: RcloneConfig, place: OffsitePlace, domai
         to,
       ),
 
-    async read(path) {
-      return host.stream(await argv('cat', below(path)), { as });
-    },
+    readArgv: (path) => argv('cat', below(path)),
 
     write: (path, content) => write(below(path), content),
 

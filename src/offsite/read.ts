@@ -1,5 +1,5 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, posix } from 'node:path';
 import type { BackupId } from '../backups/id.js';
 import type { Manifest } from '../backups/manifest.js';
 import type { PartName } from '../backups/parts.js';
@@ -7,14 +7,16 @@ import { retainParts } from '../backups/retention.js';
 import type { Configuration, InstanceConfig, OffsiteConfig } from '../config/configuration.js';
 import { Failure } from '../errors.js';
 import type { Host } from '../hosts/host.js';
+import { ownMark, sweepLeft } from '../hosts/leftovers.js';
 import { localHost } from '../hosts/local.js';
 import { openHost } from '../hosts/open.js';
-import { provideTool } from '../hosts/tools.js';
+import { provideTool, type ToolName } from '../hosts/tools.js';
 import { keyFiles, withKeys } from './keys.js';
 import { type JudgedManifest, readJudgedManifest } from './manifest-check.js';
 import type { Offsite, StoredBackup, StoredBackups } from './offsite.js';
 import { openOffsite } from './open.js';
 import { timezoneOf } from './prune-plan.js';
+import { sweepCalls } from './tree-commands.js';
 import { trustedKeys } from './trusted-keys.js';
 
 /** What off-sites hold, read from the off-sites themselves: works from any machine that has the configuration. */
@@ -56,6 +58,11 @@ export interface Found {
  * read on the host that sees it.
  *
  * @param purpose what may go on beside others on the same off-site: each has folders of its own.
+ * @param on the machine that needs the bytes, when it is another one: a drill host, a restore's target. The keys that
+ *   open the backups are handed over to it for this call. Stays open.
+ * @param folder a private one there, made when it is not there, for whatever lies there in the meantime, and which the
+ *   caller removes: where there is room for it, and where it goes with the rest. Default: Permafrost's own on that host.
+ * @throws Failure `Refused` for a folder that `on` does not see.
  */
 export async function withOffsite<T>(
   configuration: Configuration,
@@ -63,38 +70,74 @@ export async function withOffsite<T>(
   offsite: OffsiteConfig,
   use: (offsite: Offsite, reader: { host: Host; scratch: string }) => Promise<T>,
   purpose = 'night',
+  on?: Host,
+  folder?: string,
 ): Promise<T> {
-  const onHost = isOnHost(offsite) && instance.host.kind === 'ssh';
-  const host = onHost ? openHost(instance.host) : localHost({ folder: join(configuration.state, 'host') });
+  const onHost = on === undefined && isOnHost(offsite) && instance.host.kind === 'ssh';
+  const host =
+    on ?? (onHost ? openHost(instance.host) : localHost({ folder: join(configuration.state, 'host') }));
+  if (on !== undefined) requireSeen(offsite, instance, on);
   try {
-    const { folder } = await host.facts();
+    const { folder: base } = await host.facts();
     // A folder on the instance's host is opened there, where the keys that open backups have no place.
     const keys = await keyFiles(offsite, onHost ? 'filler' : 'reader');
-    const work = `${folder}/scratch/${instance.domain}-${offsite.name}-${purpose}`;
+    const work = `${folder ?? `${base}/scratch`}/${instance.domain}-${offsite.name}-${purpose}`;
+    const ours = (name: string) => name.startsWith(`${posix.basename(work)}-cache`);
+    await Promise.all([
+      sweepLeft(host, posix.dirname(work), ours),
+      sweepCalls({ host, as: 'login', work: `${work}-work` }),
+    ]);
     // restic takes what it has in its cache for what is in the repository: who reads back must not share that of who has
-    // filled it, and who verifies has to begin without.
-    const cache = purpose === 'verify' ? `${work}-cache` : `${folder}/cache/reading-${offsite.kind}`;
-    if (purpose === 'verify') await host.run(['rm', '-rf', '--', cache]);
-    // What a reader that was killed has left: nobody takes two days for one call.
-    const sweep = '[ ! -d "$1" ] || find "$1" -maxdepth 1 -name "call.*" -mmin +2880 -exec rm -rf -- {} +';
-    await host.run(['sh', '-c', sweep, 'sh', `${work}-work`]);
-    return await withKeys(host, onHost ? instance.domain : null, keys, (keysFolder) =>
-      use(
-        openOffsite(
-          offsite,
-          {
-            ...{ host, as: 'login' as const, keys: keysFolder, tool: (name) => provideTool(host, name) },
-            ...{ cache, work: `${work}-work` },
-          },
-          instance.domain,
-          { opens: !onHost },
+    // filled it, and who verifies has to begin without. On a machine that only lends itself nothing stays.
+    const own = isFresh(purpose) || (on !== undefined && on.name !== 'local');
+    const cache = own ? `${work}-cache.${ownMark()}` : `${base}/cache/reading-${offsite.kind}`;
+    try {
+      return await withKeys(host, host.name === 'local' ? null : instance.domain, keys, (keysFolder) =>
+        use(
+          openOffsite(
+            offsite,
+            {
+              ...{ host, as: 'login' as const, keys: keysFolder, tool: toolsOf(host) },
+              ...{ cache, work: `${work}-work` },
+            },
+            instance.domain,
+            { opens: !onHost },
+          ),
+          { host, scratch: work },
         ),
-        { host, scratch: work },
-      ),
-    );
+      );
+    } finally {
+      if (own) await host.run(['rm', '-rf', '--', cache], { timeoutMs: 600_000 }).catch(() => undefined); // swept later
+    }
   } finally {
-    await host.close();
+    if (on === undefined) await host.close();
   }
+}
+
+/** Looked for once for each opening: to look takes longer than many a command. */
+function toolsOf(host: Host): (name: ToolName) => Promise<string> {
+  const found = new Map<ToolName, Promise<string>>();
+  return (name) => {
+    const known = found.get(name) ?? provideTool(host, name);
+    found.set(name, known);
+    known.catch(() => found.delete(name));
+    return known;
+  };
+}
+
+function requireSeen(offsite: OffsiteConfig, { host }: InstanceConfig, on: Host): void {
+  if (!isOnHost(offsite)) return;
+  const seenBy = openHost(host, { look: true }).name;
+  if (on.name === seenBy) return;
+  throw new Failure('Refused', `${offsite.name} is a folder on ${seenBy}, which ${on.name} does not see`, {
+    host: on.name,
+    next: `name it in the configuration as it is reached from everywhere, such as sftp:USER@HOST:/folder`,
+  });
+}
+
+/** What is to be proven must come from the off-site itself. */
+function isFresh(purpose: string): boolean {
+  return purpose === 'verify' || purpose.startsWith('drill');
 }
 
 /** A folder that only the instance's host sees. */

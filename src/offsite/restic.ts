@@ -21,6 +21,7 @@ import {
   uploadProgress,
 } from './restic-output.js';
 import { resticMedia } from './restic-media.js';
+import { resticReports } from './restic-reports.js';
 
 /**
  * A restic repository: a snapshot for each part, tagged with the backup's id, restored by snapshot id and never by
@@ -249,6 +250,17 @@ export function resticOffsite(
       };
     },
 
+    async saveEntry(part, path, file) {
+      const from = part.index ?? part;
+      const words = await argv('dump', '--no-lock', `${from.snapshot ?? ''}:${from.root ?? ''}`, `/${path}`);
+      const script = 'umask 077; file=$1; shift; exec "$@" > "$file"';
+      const saved = await host.run(['sh', '-c', script, 'sh', file, ...words], {
+        ...short,
+        timeoutMs: dayMs,
+      });
+      return saved.exitCode === 0;
+    },
+
     async sizeOfEntry(part, path) {
       const from = part.index ?? part;
       const listing = await stream('ls', '--no-lock', from.snapshot ?? '', `${from.root ?? ''}/${path}`);
@@ -286,6 +298,7 @@ export function resticOffsite(
       );
     },
 
+    ...resticReports({ name: config.name, domain, run, snapshots, forget }),
     ...resticMedia(config, place),
 
     async remove(backups, follow, stillGoing) {
@@ -324,3 +337,4 @@ export function resticOffsite(
 }
 
 const manifestFile = 'manifest.json';
+const dayMs = 86_400_000;

@@ -144,9 +144,9 @@ export function rsyncTransport(config: RsyncConfig, place: OffsitePlace, domain:
       return script(fetchScript, below(from), names, to, target, ...(await argv()));
     },
 
-    async read(path, scratch, bytes = 0) {
+    async readArgv(path, scratch, bytes = 0) {
       await requireRoom(path, scratch, bytes);
-      return host.stream(script(readScript, scratch, below(path), target, ...(await argv())), { as });
+      return script(readScript, scratch, below(path), target, ...(await argv()));
     },
 
     async write(path, content) {

@@ -1,5 +1,7 @@
+import { randomBytes } from 'node:crypto';
 import { Failure } from '../errors.js';
 import { anyExitCode, type HostStream } from '../hosts/host.js';
+import { ownMark, sweepLeft } from '../hosts/leftovers.js';
 import { linesOf } from './lines.js';
 import type { FollowJob, OffsitePlace } from './offsite.js';
 import { type ListedFile, readListLine } from './tree-layout.js';
@@ -51,7 +53,11 @@ export async function* streamTree(tree: Tree, folder: string, depth?: number): A
  */
 export async function readTree(tree: Tree, path: string, bytes?: number): Promise<HostStream> {
   const { folder, remove } = await makeScratch(tree);
-  const read = await tree.transport.read(path, folder, bytes).catch(async (error: unknown) => {
+  const open = async () => {
+    const { host, as } = tree.place;
+    return host.stream(await tree.transport.readArgv(path, folder, bytes), { as });
+  };
+  const read = await open().catch(async (error: unknown) => {
     await remove();
     throw error;
   });
@@ -87,14 +93,19 @@ export async function removeFiles(
   tree: Tree,
   folder: string,
   names: readonly string[],
-  follow: FollowJob = runNow(tree),
+  follow?: FollowJob,
 ): Promise<'removed' | 'append-only'> {
   if (names.length === 0) return 'removed';
-  return withScratch(tree, async (scratch) => {
-    const list = `${scratch}/names`;
-    await writeNames(tree, list, names);
-    return tree.transport.remove(folder, list, follow);
-  });
+  const work = follow === undefined ? {} : { name: `${jobFolder}${randomBytes(6).toString('hex')}` };
+  return withScratch(
+    tree,
+    async (scratch) => {
+      const list = `${scratch}/names`;
+      await writeNames(tree, list, names);
+      return tree.transport.remove(folder, list, follow ?? runNow(tree));
+    },
+    work,
+  );
 }
 
 export async function writeNames(tree: Tree, path: string, names: readonly string[]): Promise<void> {
@@ -113,9 +124,24 @@ export function runNow({ place }: Tree): FollowJob {
   };
 }
 
+/** What the folders of calls begin with, in the place's work folder. */
+const callFolder = 'call.';
+/** The same of what a job reads, which outlives us: it says of no process that it is his, and goes when it is old. */
+const jobFolder = 'job-';
+
+/** Removes what calls of killed processes have left in a place's work folder. */
+export function sweepCalls({ host, as, work }: Pick<OffsitePlace, 'host' | 'as' | 'work'>): Promise<void> {
+  const ours = (name: string) => name.startsWith(callFolder) || name.startsWith(jobFolder);
+  return sweepLeft(host, work, ours, as);
+}
+
 /** A private folder for the length of a call. */
-export async function withScratch<T>(tree: Tree, use: (folder: string) => Promise<T>): Promise<T> {
-  const { folder, remove } = await makeScratch(tree);
+export async function withScratch<T>(
+  tree: Tree,
+  use: (folder: string) => Promise<T>,
+  { name = `${callFolder}${ownMark()}` }: { name?: string } = {},
+): Promise<T> {
+  const { folder, remove } = await makeScratch(tree, name);
   try {
     return await use(folder);
   } finally {
@@ -123,11 +149,13 @@ export async function withScratch<T>(tree: Tree, use: (folder: string) => Promis
   }
 }
 
-async function makeScratch({ place }: Tree): Promise<{ folder: string; remove: () => Promise<void> }> {
+async function makeScratch(
+  { place }: Tree,
+  name = `${callFolder}${ownMark()}`,
+): Promise<{ folder: string; remove: () => Promise<void> }> {
   const { host, as, work } = place;
-  const script = 'umask 077; mkdir -p -- "$1" && mktemp -d -- "$1/call.XXXXXXXX"';
-  const made = await host.run(['sh', '-c', script, 'sh', work], { as });
-  const folder = made.stdout.trim();
+  const folder = `${work}/${name}`;
+  await host.run(['sh', '-c', 'umask 077; mkdir -p -- "$1" && mkdir -- "$2"', 'sh', work, folder], { as });
   return {
     folder,
     remove: async () => {

@@ -12,6 +12,7 @@ import type { StoredBackup, StoredBackups } from './offsite.js';
  * backups/<id>/manifest.json
  * backups/<id>/sealed.<part-part>.<whole | on-<full backup id>>.<first 32 hex digits of the manifest's sha256>
  * backups/<id>/keep.<forever | YYYY-MM-DD>
+ * backups/<id>/reports/<report>
  * media/<first 2 hex digits>/<sha256>
  * ```
  *
@@ -31,6 +32,11 @@ export function backupFolder(backup: BackupId): string {
 
 export function partFolder(backup: BackupId, part: PartName): string {
   return `${backupFolder(backup)}/${part}`;
+}
+
+/** How drills and restores of a backup went. */
+export function reportsFolder(backup: BackupId): string {
+  return `${backupFolder(backup)}/reports`;
 }
 
 /** Where a media file lies below the pool. */

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { BackupId } from '../backups/id.js';
 import { Failure } from '../errors.js';
 import { anyExitCode } from '../hosts/host.js';
+import { sweepLeft } from '../hosts/leftovers.js';
 import { lastMessage } from './lines.js';
 import type { FollowJob, StoredBackups } from './offsite.js';
 import { listTree, removeFiles, type Tree, writeNames } from './tree-commands.js';
@@ -84,9 +85,9 @@ export async function removeBackups(
 }
 
 /** Gone with the removal; what one that was cut has left, the next attempt goes on with, and a later removal sweeps. */
-async function removeWork({ place }: Tree, work: string): Promise<void> {
-  const script = `rm -rf -- "$1" && { [ ! -d "$2" ] || find "$2" -maxdepth 1 -name 'garbage-*' -mmin +2880 -exec rm -rf -- {} +; }`;
-  await place.host.run(['sh', '-c', script, 'sh', work, place.work], { as: place.as, timeoutMs: 600_000 });
+async function removeWork({ place: { host, as, work: all } }: Tree, work: string): Promise<void> {
+  await host.run(['rm', '-rf', '--', work], { as, timeoutMs: 600_000 });
+  await sweepLeft(host, all, (name) => name.startsWith('garbage-'), as);
 }
 
 function prefixed(what: string, follow: FollowJob): FollowJob {

@@ -1,4 +1,3 @@
-import type { HostStream } from '../hosts/host.js';
 import type { FollowJob } from './offsite.js';
 
 /**
@@ -51,14 +50,14 @@ export interface TreeTransport {
   fetchArgv(from: string, names: string, to: string): Promise<readonly string[]>;
 
   /**
-   * One file, streamed; where the place cannot stream, it is fetched into `scratch` first. Its `completed` ends with
-   * another exit code than 0 when the file is not there or did not come whole.
+   * The argv of a command that prints one file; where the place cannot stream, it is fetched into `scratch` first. Ends
+   * with another exit code than 0 when the file is not there or did not come whole.
    *
-   * @param scratch a private folder for this call alone; who calls removes it when `completed` has settled.
+   * @param scratch a private folder for this call alone; who calls removes it when the command has ended.
    * @param bytes that it has, when known.
    * @throws Failure `Refused` when `scratch` has no room for it.
    */
-  read(path: string, scratch: string, bytes?: number): Promise<HostStream>;
+  readArgv(path: string, scratch: string, bytes?: number): Promise<readonly string[]>;
 
   /** Writes a small file, whole or not at all. Bytes that it already has are left alone. */
   write(path: string, content: string): Promise<void>;

@@ -1,7 +1,8 @@
 import { type Manifest, writeManifest } from '../backups/manifest.js';
 import { Failure } from '../errors.js';
 import { anyExitCode, type HostStream } from '../hosts/host.js';
-import { codeFiles, openCoded } from './coded-files.js';
+import { noReport, requireReportName } from './attached.js';
+import { codeFiles, openCoded, saveCoded } from './coded-files.js';
 import type { BackupId } from '../backups/id.js';
 import type {
   CapturedPart,
@@ -12,7 +13,7 @@ import type {
   StoredPart,
   StoredPartRef,
 } from './offsite.js';
-import { listTree, readText, readTree, removeFiles, type Tree } from './tree-commands.js';
+import { listTree, readText, readTree, removeFiles, type Tree, withScratch } from './tree-commands.js';
 import {
   backupFolder,
   backupsFolder,
@@ -22,6 +23,7 @@ import {
   manifestFile,
   partFolder,
   readSeal,
+  reportsFolder,
   sealName,
   storedBackups,
 } from './tree-layout.js';
@@ -165,6 +167,15 @@ export function treeOffsite(
       return openCoded(place, storedEntry(part, path), await readStored(part, path), identity);
     },
 
+    async saveEntry(part, path, file) {
+      const entry = storedEntry(part, path);
+      return withScratch(tree, async (scratch) => {
+        const from = `${partFolder(part.backup, part.name)}/${entry.path}`;
+        const read = await transport.readArgv(from, scratch, entry.bytes);
+        return saveCoded(place, entry, { read, file, identity });
+      });
+    },
+
     async sizeOfEntry(part, path) {
       const stored = part.files?.find(({ entry }) => entry === path)?.path;
       if (stored === undefined) return null;
@@ -185,6 +196,22 @@ export function treeOffsite(
         .filter((path) => path.startsWith('keep.'));
       if ((await removeFiles(tree, folder, marks)) === 'append-only')
         throw cannotRemove(name, backup, 'a mark that keeps it');
+    },
+
+    async attach(backup, report, content) {
+      requireReportName(report);
+      await transport.write(`${reportsFolder(backup)}/${report}`, content);
+    },
+
+    async listAttached(backup) {
+      return (await listTree(tree, reportsFolder(backup), 1)).map(({ path }) => path);
+    },
+
+    async readAttached(backup, report) {
+      requireReportName(report);
+      const text = await readText(tree, `${reportsFolder(backup)}/${report}`);
+      if (text !== null && text !== '') return text;
+      throw noReport(name, backup, report); // of what is not there, an object store gives nothing
     },
 
     remove: (...removal) => removeBackups(tree, ...removal),

@@ -1,11 +1,10 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { readFileSync, readlinkSync } from 'node:fs';
 import { posix } from 'node:path';
 import type { BackupId } from '../backups/id.js';
 import { type Manifest, readManifest } from '../backups/manifest.js';
 import { gigabytes } from '../backups/space.js';
 import { Failure } from '../errors.js';
 import type { Host } from '../hosts/host.js';
+import { ownMark, sweepLeft } from '../hosts/leftovers.js';
 import { freeBytes } from '../hosts/space.js';
 import { damageOf } from './damage.js';
 import {
@@ -151,8 +150,7 @@ export async function rebuildDump({
   const { host } = reader;
   await sweepDumps(host, posix.dirname(reader.scratch));
   await requireRoom(reader, full.entry.bytes + (keep && !own ? delta.dumpBytes : 0));
-  const mark = `${String(process.pid)}.${processes()}.${randomBytes(6).toString('hex')}`;
-  const folder = `${reader.scratch}-dump-${mark}`;
+  const folder = `${reader.scratch}-dump-${ownMark()}`;
   let kept = false;
   try {
     await host.run(['mkdir', '-p', '-m', '700', '--', folder]);
@@ -177,43 +175,12 @@ export async function rebuildDump({
 }
 
 /**
- * Removes the dumps that killed processes have left on a host in the clear: those of this machine's processes that are no
- * more at once, others (of another machine, or container) after two days, which is longer than a call takes.
+ * Removes the dumps that killed processes have left on a host in the clear.
  *
  * @param scratch the folder on the host that the readers' scratch folders lie in.
  */
 export async function sweepDumps(host: Host, scratch: string): Promise<void> {
-  const { stdout } = await host.run(['sh', '-c', listScript, 'sh', scratch]);
-  const dead = stdout.split('\n').filter((line) => {
-    const [, age, pid, where] =
-      /^(old|young) .*-dump-(?:(\d+)\.([0-9a-f]{12})\.)?[0-9a-f]{12}$/.exec(line) ?? [];
-    return age === 'old' || (age === 'young' && where === processes() && !isAlive(Number(pid)));
-  });
-  if (dead.length === 0) return;
-  const folders = dead.map((line) => posix.join(scratch, line.slice(line.indexOf(' ') + 1)));
-  await host.run(['rm', '-rf', '--', ...folders], { timeoutMs: 600_000 });
-}
-
-/** A line for each folder of a dump: `old` or `young`, and its name. */
-const listScript = `[ -d "$1" ] || exit 0
-find "$1" -mindepth 1 -maxdepth 1 -type d -name '*-dump-*' \\( -mmin +2880 -printf 'old %f\\n' -o -printf 'young %f\\n' \\)`;
-
-/** Which machine since its last boot, and which container on it: where a pid tells a process. */
-function processes(): string {
-  const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8');
-  return createHash('sha256')
-    .update(boot + readlinkSync('/proc/self/ns/pid'))
-    .digest('hex')
-    .slice(0, 12);
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
-  }
+  await sweepLeft(host, scratch, (name) => /-dump-(?:\d+\.[0-9a-f]{12}\.)?[0-9a-f]{12}$/.test(name));
 }
 
 async function requireRoom({ host, scratch }: Reader, needBytes: number): Promise<void> {

@@ -18,6 +18,11 @@ export interface Permit {
   readonly instance: string;
   /** What else was chosen; compared as it is. */
   readonly choices: readonly string[];
+  /**
+   * What the choices are about and no input may say, such as the host that a restore goes to: the run gets it from the
+   * permit alone. Any JSON; whoever redeems it parses it.
+   */
+  readonly target?: unknown;
 }
 
 const validForMs = 10 * 60_000;
@@ -32,6 +37,7 @@ const stored = z.object({
   what: z.string(),
   instance: z.string(),
   choices: z.array(z.string()),
+  target: z.unknown().optional(),
   madeAt: z.iso.datetime(),
 });
 
@@ -56,26 +62,37 @@ export async function leavePermit(state: string, permit: Permit, now = new Date(
   return name;
 }
 
+/** Leaves a permit, where one is needed: a cluster that knows its clients asks for none, unless it says where to. */
+export async function leavePermitFor(
+  configuration: { state: string; temporal: object },
+  permit: Permit,
+): Promise<string> {
+  const { state, temporal } = configuration;
+  const open = 'authenticatesClients' in temporal && temporal.authenticatesClients === true;
+  return open && permit.target === undefined ? 'none' : leavePermit(state, permit);
+}
+
 /**
  * Takes a permit for a run.
  *
  * @param runId of the workflow run, given by Temporal and not by whoever started it.
+ * @returns the permit's `target`.
  * @throws Failure `Refused` when there is none, it is too old, or it is for something else.
  */
 export async function redeemPermit(
   state: string,
   name: string,
-  wanted: Permit,
+  wanted: Omit<Permit, 'target'>,
   runId: string,
   now = new Date(),
-): Promise<void> {
+): Promise<unknown> {
   if (!permitNamePattern.test(name) || !runIdPattern.test(runId)) throw refused('that is no permit');
   const folder = join(state, 'permits');
   const redeemed = join(folder, `${name}.${runId}`);
   const again = await claim(join(folder, `${name}.json`), redeemed);
   const permit = stored.safeParse(JSON.parse(await readFile(redeemed, 'utf8')));
   if (!permit.success) throw refused('the permit is not whole');
-  const { madeAt, ...granted } = permit.data;
+  const { madeAt, target, ...granted } = permit.data;
   const ageMs = now.getTime() - Date.parse(madeAt);
   if (!again && (ageMs > validForMs || ageMs < -validForMs)) {
     await rm(redeemed, { force: true });
@@ -86,6 +103,7 @@ export async function redeemPermit(
     await rm(redeemed, { force: true });
     throw refused('the permit was given for something else');
   }
+  return target;
 }
 
 /** @returns whether this run has taken it before. */

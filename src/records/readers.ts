@@ -6,7 +6,7 @@ import { giveToOwner, stateFolder } from './owner.js';
 
 /**
  * Who reads (or fills) which backup at this moment, so that no prune removes it meanwhile: an empty file for each in
- * `<state>/reading`, whose name says what, `<offsite>_<backup>_<pid>_<random>`, touched while it lasts.
+ * `<state>/reading`, whose name says what, `<offsite>_<backup>_<reader>`, touched while it lasts.
  */
 
 const touchEveryMs = 60_000;
@@ -21,10 +21,28 @@ export async function withReading<T>(
   backup: BackupId,
   use: () => Promise<T>,
 ): Promise<T> {
+  const own = `${String(process.pid)}_${randomBytes(6).toString('hex')}`;
+  try {
+    return await readingOn(state, { offsite, backup, reader: own }, use);
+  } finally {
+    await endReading(state, own);
+  }
+}
+
+/**
+ * The same for one who reads in several steps, also by several processes: between them, and for ten minutes after the last,
+ * the backup stays marked until `endReading`.
+ *
+ * @param reader names him; the next step of the same one takes the mark over.
+ */
+export async function readingOn<T>(
+  state: string,
+  { offsite, backup, reader }: { offsite: string; backup: BackupId; reader: string },
+  use: () => Promise<T>,
+): Promise<T> {
   const folder = await stateFolder(state, 'reading');
-  const unique = randomBytes(6).toString('hex');
-  const file = join(folder, [offsite, backup, String(process.pid), unique].join('_'));
-  await writeFile(file, '', { mode: 0o600, flag: 'wx' });
+  const file = join(folder, [offsite, backup, reader].join('_'));
+  await writeFile(file, '', { mode: 0o600 }); // touches one that an earlier step has left
   await giveToOwner(state, file);
   const timer = setInterval(() => {
     const now = new Date();
@@ -35,8 +53,14 @@ export async function withReading<T>(
     return await use();
   } finally {
     clearInterval(timer);
-    await rm(file, { force: true });
   }
+}
+
+/** Takes off what `readingOn` has marked. */
+export async function endReading(state: string, reader: string): Promise<void> {
+  const folder = join(state, 'reading');
+  for (const name of await readdir(folder).catch(nothingThere))
+    if (name.endsWith(`_${reader}`)) await rm(join(folder, name), { force: true });
 }
 
 /** The backups of an off-site that are being read. Marks of readers that are gone are removed. */

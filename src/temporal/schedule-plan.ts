@@ -1,9 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type ScheduleDescription, type ScheduleOptions, ScheduleOverlapPolicy } from '@temporalio/client';
-import type { BackupSchedule, Configuration } from '../config/configuration.js';
+import type { BackupSchedule, Configuration, DrillSchedule } from '../config/configuration.js';
 import {
   backupScheduleId,
   backupWorkflowId,
+  drillScheduleId,
+  drillWorkflowId,
+  EXPIRE_ID,
   RECONCILE_ID,
   TASK_QUEUE,
   WORKFLOWS,
@@ -15,8 +18,11 @@ const MINUTE_MS = 60_000;
 /** Services that nobody holds are found within this time. */
 const RECONCILE_EVERY_MS = 5 * MINUTE_MS;
 
-/** What was missed of it is of no use later: the next look sees the same. */
-const RECONCILE_CATCH_UP_MS = MINUTE_MS;
+/** What a dead drill has left is gone within this time; its own lease needs an hour. */
+const EXPIRE_EVERY_MS = 10 * MINUTE_MS;
+
+/** What was missed of these is of no use later: the next look sees the same. */
+const LOOK_CATCH_UP_MS = MINUTE_MS;
 
 /** The memo by which a schedule is known to be made from the configuration, and so may be deleted with its instance. */
 const MARK = { permafrost: 'schedule' } as const;
@@ -26,8 +32,10 @@ type Action = ScheduleOptions['action'];
 /** A schedule as the configuration wants it, in the units and the full form in which a server describes one. */
 export interface PlannedSchedule {
   readonly scheduleId: string;
-  /** Daily at this time, or every so many milliseconds. */
-  readonly when: { readonly hour: number; readonly minute: number } | { readonly everyMs: number };
+  /** Daily at this time, or on one day of the month; or every so many milliseconds. */
+  readonly when:
+    | { readonly hour: number; readonly minute: number; readonly dayOfMonth?: number }
+    | { readonly everyMs: number };
   readonly timezone: string;
   readonly jitterMs: number;
   readonly catchUpMs: number;
@@ -39,7 +47,10 @@ export function plannedSchedules(configuration: Pick<Configuration, 'instances'>
   const backups = Object.values(configuration.instances).flatMap(({ domain, schedule }) =>
     schedule.backup === undefined ? [] : [backupOf(domain, schedule.backup)],
   );
-  return [...backups, reconcilePlan];
+  const drills = Object.values(configuration.instances).flatMap(({ domain, schedule }) =>
+    schedule.drill === undefined ? [] : [drillOf(domain, schedule.drill)],
+  );
+  return [...backups, ...drills, reconcilePlan, expirePlan];
 }
 
 function backupOf(
@@ -70,12 +81,41 @@ function backupOf(
   };
 }
 
+function drillOf(
+  domain: string,
+  { day, hour, minute, timezone, jitterMs, catchUpMs }: DrillSchedule,
+): PlannedSchedule {
+  return {
+    scheduleId: drillScheduleId(domain),
+    when: { hour, minute, dayOfMonth: day },
+    timezone,
+    jitterMs,
+    catchUpMs,
+    action: {
+      type: 'startWorkflow',
+      workflowType: WORKFLOWS.drill,
+      workflowId: drillWorkflowId(domain),
+      taskQueue: TASK_QUEUE,
+      args: [{ instance: domain }],
+      typedSearchAttributes: [{ key: PermafrostInstance, value: domain }],
+      memo: { instance: domain, startedBy: 'schedule' },
+      staticSummary: `Monthly drill of ${domain}`,
+      staticDetails:
+        `Started on day ${String(day)} of every month at ${clock(hour, minute)} (${timezone}) by the schedule ` +
+        `\`${drillScheduleId(domain)}\`, which Permafrost makes from its configuration: restores the newest backup of ` +
+        'one off-site in a scratch place, another one each month, and proves that it is the instance.\n\n' +
+        `To pause it: \`permafrost schedule pause ${domain} --drill\`. To end this run: \`permafrost cancel\` with ` +
+        'its workflow id.',
+    },
+  };
+}
+
 const reconcilePlan: PlannedSchedule = {
   scheduleId: RECONCILE_ID,
   when: { everyMs: RECONCILE_EVERY_MS },
   timezone: 'UTC',
   jitterMs: 0,
-  catchUpMs: RECONCILE_CATCH_UP_MS,
+  catchUpMs: LOOK_CATCH_UP_MS,
   action: {
     type: 'startWorkflow',
     workflowType: WORKFLOWS.reconcile,
@@ -89,6 +129,25 @@ const reconcilePlan: PlannedSchedule = {
   },
 };
 
+const expirePlan: PlannedSchedule = {
+  scheduleId: EXPIRE_ID,
+  when: { everyMs: EXPIRE_EVERY_MS },
+  timezone: 'UTC',
+  jitterMs: 0,
+  catchUpMs: LOOK_CATCH_UP_MS,
+  action: {
+    type: 'startWorkflow',
+    workflowType: WORKFLOWS.expire,
+    workflowId: EXPIRE_ID,
+    taskQueue: TASK_QUEUE,
+    args: [],
+    memo: { startedBy: 'schedule' },
+    staticSummary: 'Removes what has had its time',
+    staticDetails:
+      'Every ten minutes: what drills that died have left on their host, and undos of restores after seven days.',
+  },
+};
+
 /** What Temporal is told when a schedule is made. */
 export function scheduleOptions(plan: PlannedSchedule): ScheduleOptions {
   return {
@@ -96,7 +155,7 @@ export function scheduleOptions(plan: PlannedSchedule): ScheduleOptions {
     spec: {
       ...('everyMs' in plan.when
         ? { intervals: [{ every: plan.when.everyMs }] }
-        : { calendars: [{ hour: plan.when.hour, minute: plan.when.minute }] }),
+        : { calendars: [{ ...plan.when }] }),
       timezone: plan.timezone,
       jitter: plan.jitterMs,
     },
@@ -146,7 +205,7 @@ function whenOf({ when }: PlannedSchedule): unknown {
     second: only(0),
     minute: only(when.minute),
     hour: only(when.hour),
-    dayOfMonth: [{ start: 1, end: 31, step: 1 }],
+    dayOfMonth: when.dayOfMonth === undefined ? [{ start: 1, end: 31, step: 1 }] : only(when.dayOfMonth),
     month: [{ start: 'JANUARY', end: 'DECEMBER', step: 1 }],
     year: [],
     dayOfWeek: [{ start: 'SUNDAY', end: 'SATURDAY', step: 1 }],

@@ -1,40 +1,10 @@
+import { formatBytes } from '../backups/bytes.js';
+import { formatDuration } from '../backups/duration.js';
 import { cutToWidth, padEndTo, padStartTo, textWidth } from './text-width.js';
 
+export { formatBytes, formatDuration };
+
 /** Sizes, durations, times and columns as a person reads them. Pure: no colour here, no clock. */
-
-const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
-
-/** A size in decimal units: `512 B`, `1.2 GB`, `340 MB`. */
-export function formatBytes(bytes: number): string {
-  let value = Math.max(0, bytes);
-  let unit = 0;
-  while (unit < units.length - 1 && Number(rounded(value, unit)) >= 1000) {
-    value /= 1000;
-    unit += 1;
-  }
-  return `${rounded(value, unit)} ${units[unit] ?? 'B'}`;
-}
-
-function rounded(value: number, unit: number): string {
-  return unit === 0 || value >= 99.95 ? String(Math.round(value)) : value.toFixed(1);
-}
-
-/** A length of time, from milliseconds: `0.4 s`, `42 s`, `3 min 12 s`, `2 h 5 min`, `3 d 4 h`. */
-export function formatDuration(milliseconds: number): string {
-  const ms = Math.max(0, milliseconds);
-  if (ms < 9_950) return `${(ms / 1000).toFixed(1)} s`;
-  const seconds = Math.round(ms / 1000);
-  if (seconds < 60) return `${seconds} s`;
-  if (seconds < 3600) return pair(Math.floor(seconds / 60), 'min', seconds % 60, 's');
-  const minutes = Math.round(seconds / 60);
-  if (minutes < 24 * 60) return pair(Math.floor(minutes / 60), 'h', minutes % 60, 'min');
-  const hours = Math.round(minutes / 60);
-  return pair(Math.floor(hours / 24), 'd', hours % 24, 'h');
-}
-
-function pair(large: number, largeUnit: string, small: number, smallUnit: string): string {
-  return small === 0 ? `${large} ${largeUnit}` : `${large} ${largeUnit} ${small} ${smallUnit}`;
-}
 
 /** A UTC time to the minute, `2026-11-21 03:17 UTC`, from an ISO time or a Date. */
 export function formatTime(time: string | Date): string {

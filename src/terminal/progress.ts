@@ -77,9 +77,12 @@ export class ProgressView {
       .filter((phase) => phase.state === 'running')
       .map((phase) => `${phase.name} running${since(phase, now)}`);
     const steps = snapshot.steps.map((step) => stepLine(this.step(step, now)));
-    return [...running, ...steps, `services ${servicesText(progress.services)}`, ...snapshot.notes].join(
-      '; ',
-    );
+    return [
+      ...running,
+      ...steps,
+      `services ${servicesText(progress.services, progress.phases)}`,
+      ...snapshot.notes,
+    ].join('; ');
   }
 
   private step({ id, progress }: RunningStep, now: Date): StepText {
@@ -100,7 +103,7 @@ function noteLines(note: string, width: number): string[] {
 function stateLines(progress: BackupProgress, paint: Paint, width: number): string[] {
   const field = (name: string, value: string) =>
     formatFields([[name.padEnd('off-sites'.length), value]], width).map((line) => clip(line, width));
-  const services = field('services', servicesText(progress.services));
+  const services = field('services', servicesText(progress.services, progress.phases));
   const count = progress.warnings.length;
   return [
     ...(progress.services === 'stopped' ? services.map(paint.warn) : services),
@@ -120,7 +123,7 @@ export function changes(before: BackupProgress | undefined, after: BackupProgres
     lines.push(`${phase.name} ${phase.state}${took}${detail}`);
   }
   if (after.services !== (before?.services ?? 'untouched'))
-    lines.push(`services ${servicesText(after.services)}`);
+    lines.push(`services ${servicesText(after.services, after.phases)}`);
   for (const offsite of after.offsites) {
     const was = before?.offsites.find((other) => other.name === offsite.name)?.state ?? 'waiting';
     if (offsite.state === was) continue;
@@ -137,14 +140,16 @@ export function changes(before: BackupProgress | undefined, after: BackupProgres
 }
 
 /** The services' state in words that leave no doubt whether users reach the instance. */
-export function servicesText(state: ServicesState): string {
+export function servicesText(state: ServicesState, phases: readonly Pick<Phase, 'name'>[] = []): string {
   switch (state) {
     case 'untouched':
       return 'running, not touched';
     case 'stopping':
       return 'being stopped';
     case 'stopped':
-      return 'STOPPED while the moment is taken';
+      return phases.some(({ name }) => name === 'swap')
+        ? 'STOPPED while everything is put in place'
+        : 'STOPPED while the moment is taken';
     case 'starting':
       return 'being started again';
     case 'up':
@@ -158,8 +163,9 @@ function phaseLines(phases: readonly Phase[], now: Date, paint: Paint, width: nu
     phase.startedAt === undefined ? '' : formatDuration(elapsedMs(phase, now)),
   );
   const timeWidth = Math.max(...times.map((time) => time.length));
+  const nameWidth = Math.max(9, ...phases.map(({ name }) => name.length));
   return phases.map((phase, index) => {
-    const name = `  ${phase.name.padEnd(9)}`;
+    const name = `  ${phase.name.padEnd(nameWidth)}`;
     const detail = phase.detail === undefined ? '' : plainText(phase.detail);
     const rest = `  ${(times[index] ?? '').padEnd(timeWidth)}  ${detail}`.trimEnd();
     const line = `${name}  ${phase.state.padEnd(7)}`;

@@ -33,6 +33,18 @@ const verbs: Readonly<Record<string, string>> = {
   sealCopied: 'writing the manifest',
   sweepCopy: 'tidying up',
   sweepRun: 'tidying up',
+  findDrill: 'looking for the backup',
+  openScratch: 'making a scratch place',
+  receiveBackup: 'fetching from',
+  receiveParts: 'fetching',
+  receiveMedia: 'fetching media',
+  layOut: 'laying it out',
+  proveReceived: 'proving the files',
+  loadScratch: 'loading the database',
+  proveScratch: 'proving the database',
+  proveBoot: 'proving the application',
+  closeScratch: 'tidying up',
+  keepDrill: 'keeping the report',
 };
 
 /** From here on a number that does not grow is told, and a step without numbers says how long it has been at it. Milliseconds. */

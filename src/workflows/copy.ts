@@ -3,28 +3,20 @@ import {
   isCancellation,
   log,
   proxyActivities,
-  setCurrentDetails,
-  setHandler,
-  upsertSearchAttributes,
   uuid4,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.js';
 import type { CopyPlan, CopyReport, CopyRequest } from '../backups/copy-report.js';
 import { backupIdOf } from '../backups/id.js';
-import type { BackupProgress, PhaseName } from '../backups/report.js';
+import type { BackupProgress } from '../backups/report.js';
 import { asReported, causeOf, reportOf } from './failures.js';
 import { holding } from './guarded.js';
 import { copyWorkflowId } from './names.js';
 import { refuseForeignId } from './own-id.js';
 import * as policies from './policies.js';
-import { now, progressQuery } from './run-state.js';
-import {
-  PermafrostBackup,
-  PermafrostInstance,
-  PermafrostPhase,
-  PermafrostStatus,
-} from './search-attributes.js';
+import { RunProgress } from './run-progress.js';
+import { now } from './run-state.js';
 
 const looking = proxyActivities<Activities>(policies.look);
 const tidying = proxyActivities<Activities>(policies.tidy);
@@ -40,37 +32,47 @@ export async function copy(request: CopyRequest): Promise<CopyReport> {
     ...{ instance, backup: request.backup, from, to, status: 'there already', workflowId, runId },
     ...{ startedAt: startTime.toISOString(), finishedAt: '', copied: [] },
   };
-  const view = new View(report);
+  const progress = new RunProgress({
+    ...{ instance, backup: request.backup, phases: ['preflight', 'upload', 'verify', 'seal'] },
+    details: ({ status }) => detailsOf(report, status),
+  });
+  progress.offsite(to, 'waiting');
+  progress.begin();
+  const end = (...how: Parameters<RunProgress['end']>) => {
+    report.finishedAt = now();
+    progress.offsite(to, how[0] === 'done' ? 'sealed' : 'failed');
+    progress.end(...how);
+  };
   try {
-    const plan = await view.during('preflight', () =>
+    const plan = await progress.during('preflight', () =>
       looking.findForCopy({ instance, from, to, backup: request.backup }),
     );
     report.backup = plan.backup;
-    upsertSearchAttributes([{ key: PermafrostBackup, value: plan.backup }]);
+    progress.found(plan.backup);
     if (plan.copies.length > 0) {
       report.status = 'copied';
       const run = { instance, backup: backupIdOf(startTime), token: uuid4() };
-      await holding(run, () => leavingNothing(instance, () => bringOver(plan, report, view)));
+      await holding(run, () => leavingNothing(instance, () => bringOver(plan, report, progress)));
     }
   } catch (error) {
-    view.end(isCancellation(error) ? 'cancelled' : 'failed');
+    end(isCancellation(error) ? 'cancelled' : 'failed');
     if (isCancellation(error) && error instanceof Error) throw error;
     throw causeOf(error) ?? asReported(reportOf(error));
   }
-  view.end('sealed');
+  end('done');
   return report;
 }
 
 /** One backup after the other; a full dump before the delta that needs it. */
-async function bringOver({ copies }: CopyPlan, report: CopyReport, view: View): Promise<void> {
+async function bringOver({ copies }: CopyPlan, report: CopyReport, progress: RunProgress): Promise<void> {
   const { instance, from, to } = report;
   for (const backup of copies) {
     const step = { instance, backup, from, to };
-    await view.during('upload', () => transferring(`${backup} from ${from} to ${to}`).copyParts(step));
-    const checked = await view.during('verify', () =>
+    await progress.during('upload', () => transferring(`${backup} from ${from} to ${to}`).copyParts(step));
+    const checked = await progress.during('verify', () =>
       transferring(`${backup} from ${to}`).verifyCopied(step),
     );
-    const sealed = await view.during('seal', () =>
+    const sealed = await progress.during('seal', () =>
       transferring(`manifest of ${backup} to ${to}`).sealCopied(step),
     );
     report.copied.push({ backup, checked, bytesAdded: sealed.bytesAdded });
@@ -91,70 +93,14 @@ async function leavingNothing(instance: string, work: () => Promise<void>): Prom
   }
 }
 
-/** How far it is, for the command and for Temporal's UI. */
-class View {
-  readonly #report: CopyReport;
-  readonly #progress: BackupProgress;
-
-  constructor(report: CopyReport) {
-    this.#report = report;
-    this.#progress = {
-      ...{ backup: report.backup, instance: report.instance, status: 'running', quiesce: 'none' },
-      phases: (['preflight', 'upload', 'verify', 'seal'] as const).map((name) => ({
-        name,
-        state: 'waiting',
-      })),
-      ...{ services: 'untouched', offsites: [{ name: report.to, state: 'waiting' }], warnings: [] },
-    };
-    setHandler(progressQuery, () => this.#progress);
-    upsertSearchAttributes([
-      { key: PermafrostInstance, value: report.instance },
-      { key: PermafrostStatus, value: 'running' },
-    ]);
-    this.#show();
-  }
-
-  async during<T>(name: PhaseName, work: () => Promise<T>): Promise<T> {
-    const phase = this.#progress.phases.find((one) => one.name === name);
-    if (phase !== undefined) {
-      phase.state = 'running';
-      phase.startedAt ??= now();
-      delete phase.finishedAt;
-    }
-    upsertSearchAttributes([{ key: PermafrostPhase, value: name }]);
-    const result = await work();
-    if (phase !== undefined) {
-      phase.state = 'done';
-      phase.finishedAt = now();
-    }
-    this.#progress.backup = this.#report.backup;
-    this.#show();
-    return result;
-  }
-
-  end(status: 'sealed' | 'failed' | 'cancelled'): void {
-    this.#report.finishedAt = now();
-    this.#progress.status = status;
-    for (const phase of this.#progress.phases) {
-      if (phase.state === 'running') phase.state = 'failed';
-      if (phase.state === 'waiting') phase.state = 'skipped';
-    }
-    this.#progress.offsites = [{ name: this.#report.to, state: status === 'sealed' ? 'sealed' : 'failed' }];
-    upsertSearchAttributes([{ key: PermafrostStatus, value: status === 'sealed' ? 'done' : status }]);
-    this.#show();
-  }
-
-  #show(): void {
-    const { backup, instance, from, to, copied } = this.#report;
-    const { status } = this.#progress;
-    setCurrentDetails(
-      [
-        `**Copy of backup ${backup} of ${instance} from ${from} to ${to}: ${status === 'sealed' ? 'done' : status}**`,
-        '',
-        "Mastodon's services: **not touched**",
-        '',
-        ...copied.map((one) => `- ${one.backup}: sealed, ${String(one.bytesAdded)} bytes added`),
-      ].join('\n'),
-    );
-  }
+/** For Temporal's UI. */
+function detailsOf(report: CopyReport, status: BackupProgress['status']): string {
+  const { backup, instance, from, to, copied } = report;
+  return [
+    `**Copy of backup ${backup} of ${instance} from ${from} to ${to}: ${status}**`,
+    '',
+    "Mastodon's services: **not touched**",
+    '',
+    ...copied.map((one) => `- ${one.backup}: sealed, ${String(one.bytesAdded)} bytes added`),
+  ].join('\n');
 }

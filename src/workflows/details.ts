@@ -1,9 +1,13 @@
 import type { BackupProgress, FailureReport, Phase } from '../backups/report.js';
 
-/** A run as Temporal's UI shows it under "current details": what somebody wants to know at three in the morning. */
-export function detailsOf(progress: BackupProgress, failure?: FailureReport): string {
+/**
+ * A run as Temporal's UI shows it under "current details": what somebody wants to know at three in the morning.
+ *
+ * @param what the run is, where it is no backup: `Drill of backup`.
+ */
+export function detailsOf(progress: BackupProgress, failure?: FailureReport, what = 'Backup'): string {
   return [
-    `**Backup ${progress.backup} of ${progress.instance}: ${progress.status}**`,
+    `**${what} ${progress.backup} of ${progress.instance}: ${progress.status}**`,
     '',
     `Mastodon's services: **${servicesText[progress.services]}**`,
     ...(failure === undefined
@@ -35,7 +39,7 @@ function row(...cells: readonly string[]): string {
 const servicesText = {
   untouched: 'running, not touched',
   stopping: 'being stopped',
-  stopped: 'stopped, as long as the moment is taken; a lease on the host starts them if nothing else does',
+  stopped: 'stopped, for as short as can be; a lease on the host starts them if nothing else does',
   starting: 'being started',
   up: 'up, proven',
 } as const;

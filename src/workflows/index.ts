@@ -1,7 +1,11 @@
 export { backup } from './backup.js';
 export { copy } from './copy.js';
+export { drill } from './drill.js';
+export { expire } from './expire.js';
 export { guard } from './guard.js';
 export { prune } from './prune.js';
 export { reconcile } from './reconcile.js';
+export { restore } from './restore.js';
 export { startServices } from './start-services.js';
+export { undo } from './undo.js';
 export { verify } from './verify.js';

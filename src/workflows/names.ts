@@ -7,10 +7,14 @@ export const TASK_QUEUE = 'permafrost';
 export const WORKFLOWS = {
   backup: 'backup',
   copy: 'copy',
+  drill: 'drill',
+  expire: 'expire',
   guard: 'guard',
   prune: 'prune',
   reconcile: 'reconcile',
+  restore: 'restore',
   startServices: 'startServices',
+  undo: 'undo',
   verify: 'verify',
 } as const;
 
@@ -39,6 +43,29 @@ export function pruneWorkflowId(domain: string): string {
 export function verifyWorkflowId(domain: string): string {
   return `verify/${domain}`;
 }
+
+/** Id of a drill: `drill/<domain>` by hand; in a schedule, Temporal appends the time. */
+export function drillWorkflowId(domain: string): string {
+  return `drill/${domain}`;
+}
+
+/** Id of a restore: one at a time for each instance, wherever it goes to. */
+export function restoreWorkflowId(domain: string): string {
+  return `restore/${domain}`;
+}
+
+/** Id of an undo: one at a time for each instance. */
+export function undoWorkflowId(domain: string): string {
+  return `undo/${domain}`;
+}
+
+/** Id of the schedule that starts an instance's drills. */
+export function drillScheduleId(domain: string): string {
+  return `drill/${domain}`;
+}
+
+/** Id of the schedule and of the workflow that remove what has had its time: undos after seven days, left scratch. */
+export const EXPIRE_ID = 'expire';
 
 /** Id of the schedule that starts an instance's backups. */
 export function backupScheduleId(domain: string): string {

@@ -1,4 +1,4 @@
-import { workflowInfo } from '@temporalio/workflow';
+import { log, workflowInfo } from '@temporalio/workflow';
 import { fail } from './failures.js';
 
 /**
@@ -14,6 +14,7 @@ export function refuseForeignId(
   const instance =
     typeof request === 'object' && request !== null && 'instance' in request ? request.instance : undefined;
   if (typeof instance === 'string' && isOurs(workflowInfo().workflowId, instance)) return;
+  log.error('A run that has the id of another was refused.', { workflowId: workflowInfo().workflowId });
   throw fail(
     'InvalidInput',
     'a run has an id that says what it is and names its instance',

@@ -45,6 +45,26 @@ export const restart: ActivityOptions = {
 };
 
 /**
+ * Calls the services up on what was just put in place: half a dozen attempts, each of which waits a minute for Puma to
+ * boot. What they do not come up on by then is taken back, and they are insisted on with what was there before.
+ */
+export const tryRestart: ActivityOptions = {
+  ...restart,
+  retry: { initialInterval: '1 second', backoffCoefficient: 1.5, maximumAttempts: 5 },
+};
+
+/**
+ * The swap itself: one durable job of seconds, which goes on without a worker. A dead one is noticed within 10 s, and the
+ * next attempt finds the job where it is. Not given up lightly: what is half done is taken back by the step after it.
+ */
+export const swap: ActivityOptions = {
+  startToCloseTimeout: '30 minutes', // a Redis of tens of GB is loaded in it
+  heartbeatTimeout: '10 seconds',
+  retry: { initialInterval: '500 milliseconds', maximumAttempts: 5 },
+  cancellationType,
+};
+
+/**
  * Long work by jobs on the host, which outlive the worker: another attempt finds the job where it is. A dump of the
  * largest known instances takes hours; ten attempts, up to 2 min apart, ride out a quarter of an hour without network.
  */
@@ -54,6 +74,12 @@ export const capture: ActivityOptions = {
   retry: { initialInterval: '2 seconds', maximumInterval: '2 minutes', maximumAttempts: 10 },
   cancellationType,
 };
+
+/**
+ * Loads a database and proves it: hours for the largest, by jobs that outlive the worker and looks that are safe to take
+ * again, so a late heartbeat costs nothing, and a dead worker may be noticed within 15 s. What it finds is no error.
+ */
+export const load: ActivityOptions = { ...capture, heartbeatTimeout: '15 seconds' };
 
 /** As `capture`, over lines that may be down for an hour: a first upload of terabytes takes days. */
 export const transfer: ActivityOptions = {
@@ -68,6 +94,17 @@ export const tidy: ActivityOptions = {
   startToCloseTimeout: '1 hour',
   heartbeatTimeout: '30 seconds',
   retry: { initialInterval: '2 seconds', maximumAttempts: 5 },
+  cancellationType,
+};
+
+/**
+ * Boots what was restored. Its own patience is the configuration's (`drill.application`); an hour holds the longest of
+ * that. A second attempt starts anew, so three are enough to ride out a worker's death.
+ */
+export const boot: ActivityOptions = {
+  startToCloseTimeout: '1 hour',
+  heartbeatTimeout: '30 seconds',
+  retry: { initialInterval: '2 seconds', maximumAttempts: 3 },
   cancellationType,
 };
 

@@ -1,12 +1,4 @@
-import {
-  isCancellation,
-  proxyActivities,
-  setCurrentDetails,
-  setHandler,
-  upsertSearchAttributes,
-  uuid4,
-  workflowInfo,
-} from '@temporalio/workflow';
+import { isCancellation, proxyActivities, uuid4, workflowInfo } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.js';
 import { backupIdOf } from '../backups/id.js';
 import type { PruneReport, PruneRequest } from '../backups/prune-report.js';
@@ -15,8 +7,8 @@ import { holding } from './guarded.js';
 import { pruneWorkflowId } from './names.js';
 import { refuseForeignId } from './own-id.js';
 import * as policies from './policies.js';
-import { progressQuery } from './run-state.js';
-import { PermafrostInstance, PermafrostPhase, PermafrostStatus } from './search-attributes.js';
+import { RunProgress } from './run-progress.js';
+import { now } from './run-state.js';
 
 const looking = proxyActivities<Activities>(policies.look);
 const removing = (summary: string) => proxyActivities<Activities>({ ...policies.transfer, summary });
@@ -30,18 +22,12 @@ export async function prune(request: PruneRequest): Promise<PruneReport> {
     ...{ instance: request.instance, status: 'done', workflowId, runId },
     ...{ startedAt: startTime.toISOString(), finishedAt: '', offsites: [] },
   };
-  setHandler(progressQuery, () => ({
-    ...{ backup: run.backup, instance: run.instance, status: 'running', quiesce: 'none' },
-    phases: [{ name: 'prune', state: 'running', startedAt: report.startedAt }],
-    ...{ services: 'untouched', offsites: [], warnings: [] },
-  }));
+  const progress = new RunProgress({
+    ...{ instance: run.instance, backup: run.backup, phases: ['prune'] },
+    details: ({ status }) => detailsOf(report, status === 'running' ? status : report.status),
+  });
   const { offsites } = await looking.admitPrune(request);
-  upsertSearchAttributes([
-    { key: PermafrostInstance, value: request.instance },
-    { key: PermafrostStatus, value: 'running' },
-    { key: PermafrostPhase, value: 'prune' },
-  ]);
-  show(report, 'running');
+  progress.begin('prune');
   await holding(run, async () => {
     const pruneOn = async (name: string) => {
       try {
@@ -52,7 +38,7 @@ export async function prune(request: PruneRequest): Promise<PruneReport> {
         const nothing = { removed: [], swept: [], kept: 0, appendOnly: false };
         report.offsites.push({ name, ...nothing, error: reportOf(error) });
       }
-      show(report, 'running');
+      progress.show();
     };
     const ended = await Promise.allSettled(offsites.map(pruneOn));
     const cancelled = ended.find((end) => end.status === 'rejected');
@@ -61,26 +47,23 @@ export async function prune(request: PruneRequest): Promise<PruneReport> {
   report.offsites.sort((one, other) => offsites.indexOf(one.name) - offsites.indexOf(other.name));
   const failed = report.offsites.filter(({ error }) => error !== undefined).length;
   report.status = failed === 0 ? 'done' : failed < offsites.length ? 'partial' : 'failed';
-  report.finishedAt = new Date().toISOString();
-  upsertSearchAttributes([{ key: PermafrostStatus, value: report.status }]);
-  show(report, report.status);
+  report.finishedAt = now();
+  progress.end(report.status === 'failed' ? 'failed' : 'done', report.status);
   return report;
 }
 
 /** For Temporal's UI. */
-function show({ instance, offsites }: PruneReport, status: string): void {
-  setCurrentDetails(
-    [
-      `**Retention on the off-sites of ${instance}: ${status}**`,
-      '',
-      "Mastodon's services: **not touched**",
-      '',
-      ...offsites.map(({ name, removed, kept, appendOnly, error }) => {
-        const did = appendOnly
-          ? 'left alone: append-only'
-          : `${String(removed.length)} removed, ${String(kept)} kept`;
-        return `- ${name}: ${error === undefined ? did : error.message.replace(/\s+/g, ' ')}`;
-      }),
-    ].join('\n'),
-  );
+function detailsOf({ instance, offsites }: PruneReport, status: string): string {
+  return [
+    `**Retention on the off-sites of ${instance}: ${status}**`,
+    '',
+    "Mastodon's services: **not touched**",
+    '',
+    ...offsites.map(({ name, removed, kept, appendOnly, error }) => {
+      const did = appendOnly
+        ? 'left alone: append-only'
+        : `${String(removed.length)} removed, ${String(kept)} kept`;
+      return `- ${name}: ${error === undefined ? did : error.message.replace(/\s+/g, ' ')}`;
+    }),
+  ].join('\n');
 }

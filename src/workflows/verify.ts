@@ -1,25 +1,13 @@
-import {
-  isCancellation,
-  proxyActivities,
-  setCurrentDetails,
-  setHandler,
-  upsertSearchAttributes,
-  workflowInfo,
-} from '@temporalio/workflow';
+import { isCancellation, proxyActivities, workflowInfo } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.js';
-import type { BackupProgress, FailureReport } from '../backups/report.js';
+import type { FailureReport } from '../backups/report.js';
 import type { VerifiedCopy, VerifyReport, VerifyRequest } from '../backups/verify-report.js';
 import { asReported, causeOf, fail, reportOf } from './failures.js';
 import { verifyWorkflowId } from './names.js';
 import { refuseForeignId } from './own-id.js';
 import * as policies from './policies.js';
-import { now, progressQuery } from './run-state.js';
-import {
-  PermafrostBackup,
-  PermafrostInstance,
-  PermafrostPhase,
-  PermafrostStatus,
-} from './search-attributes.js';
+import { RunProgress } from './run-progress.js';
+import { now } from './run-state.js';
 import { verifyDetails } from './verify-details.js';
 
 const looking = proxyActivities<Activities>(policies.look);
@@ -35,21 +23,24 @@ export async function verify(request: VerifyRequest): Promise<VerifyReport> {
     ...{ status: 'passed', workflowId, runId },
     ...{ startedAt: startTime.toISOString(), finishedAt: '', copies: [] },
   };
-  const progress = begin(report);
+  const progress = new RunProgress({
+    ...{ instance: report.instance, backup: report.backup, phases: ['verify'] },
+    details: ({ status }) => verifyDetails(report, status === 'running'),
+  });
+  progress.begin('verify');
   try {
     const found = await looking.findStored(asked(request));
-    report.backup = progress.backup = found.backup;
+    report.backup = found.backup;
     report.notOn = found.notOn;
-    upsertSearchAttributes([{ key: PermafrostBackup, value: found.backup }]);
-    progress.offsites = found.offsites.map((name) => ({ name, state: 'verifying' }));
-    show(report, progress);
+    progress.found(found.backup);
+    for (const name of found.offsites) progress.offsite(name, 'verifying');
     report.copies.push(...found.unread.map(({ name, error }) => unread(found.backup, name, error)));
     const ended = await Promise.allSettled(
       found.offsites.map(async (offsite) => {
         const copy = await verifyOn(offsite, found.backup, request, turn);
         report.copies.push(copy);
-        progress.offsites = progress.offsites.map((one) => (one.name === offsite ? stateOf(copy) : one));
-        show(report, progress);
+        if (copy.passed) progress.offsite(offsite, 'verified');
+        else progress.offsite(offsite, 'failed', copy.error?.message ?? 'not what it should be');
       }),
     );
     const cancelled = ended.find((end) => end.status === 'rejected');
@@ -93,41 +84,14 @@ function unread(backup: string, from: string, error: FailureReport): VerifiedCop
   };
 }
 
-function begin(report: VerifyReport): BackupProgress {
-  const progress: BackupProgress = {
-    ...{ backup: report.backup, instance: report.instance, status: 'running', quiesce: 'none' },
-    phases: [{ name: 'verify', state: 'running', startedAt: report.startedAt }],
-    ...{ services: 'untouched', offsites: [], warnings: [] },
-  };
-  setHandler(progressQuery, () => progress);
-  upsertSearchAttributes([
-    { key: PermafrostInstance, value: report.instance },
-    { key: PermafrostStatus, value: 'running' },
-    { key: PermafrostPhase, value: 'verify' },
-  ]);
-  show(report, progress);
-  return progress;
-}
-
-function show(report: VerifyReport, progress: BackupProgress): void {
-  setCurrentDetails(verifyDetails(report, progress.status === 'running'));
-}
-
-function stateOf({ from, passed, error }: VerifiedCopy): BackupProgress['offsites'][number] {
-  return {
-    name: from,
-    state: passed ? 'verified' : 'failed',
-    ...(passed ? {} : { error: error?.message ?? 'not what it should be' }),
-  };
-}
-
 /** A copy that is not what it should be fails the run: in Temporal's list it must not look like one that is. */
-function finish(report: VerifyReport, progress: BackupProgress): VerifyReport {
+function finish(report: VerifyReport, progress: RunProgress): VerifyReport {
   report.copies.sort((one, other) => (one.from < other.from ? -1 : 1));
   const bad = report.copies.filter(({ passed, error }) => !passed && error === undefined);
   const errors = report.copies.flatMap(({ error }) => (error === undefined ? [] : [error]));
   report.status = bad.length > 0 ? 'findings' : errors.length > 0 ? 'failed' : 'passed';
-  end(report, progress, report.status === 'passed' ? 'sealed' : 'failed');
+  const passed = report.status === 'passed';
+  end(report, progress, passed ? 'done' : 'failed', passed ? 'passed' : 'failed');
   if (report.status === 'passed') return report;
   if (bad.length > 0) {
     const where = bad.map(({ from }) => from).join(', ');
@@ -138,24 +102,16 @@ function finish(report: VerifyReport, progress: BackupProgress): VerifyReport {
   throw asReported(first, report);
 }
 
-function failed(report: VerifyReport, progress: BackupProgress, error: unknown): Error {
+function failed(report: VerifyReport, progress: RunProgress, error: unknown): Error {
   report.status = 'failed';
   end(report, progress, isCancellation(error) ? 'cancelled' : 'failed');
   if (isCancellation(error) && error instanceof Error) return error;
   return causeOf(error) ?? asReported(reportOf(error), report);
 }
 
-function end(
-  report: VerifyReport,
-  progress: BackupProgress,
-  status: 'sealed' | 'failed' | 'cancelled',
-): void {
+function end(report: VerifyReport, progress: RunProgress, ...how: Parameters<RunProgress['end']>): void {
   report.finishedAt = now();
-  progress.status = status;
-  const state = status === 'sealed' ? 'done' : 'failed';
-  progress.phases = progress.phases.map((phase) => ({ ...phase, state, finishedAt: report.finishedAt }));
-  upsertSearchAttributes([{ key: PermafrostStatus, value: status === 'sealed' ? 'passed' : status }]);
-  show(report, progress);
+  progress.end(...how);
 }
 
 /** What to do about a backup that is not what it should be. */

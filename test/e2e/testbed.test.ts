@@ -1,11 +1,17 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { sshHost } from '../../src/hosts/ssh.js';
+import { psql } from '../../src/mastodon/psql.js';
+import { startCluster } from '../../src/scratch/cluster.js';
+import { inNamespace } from '../../src/scratch/namespace.js';
+import { findScratch, openScratch, sweepScratches } from '../../src/scratch/scratch.js';
 import { type AcknowledgedPost, startWriter } from '../../sample/writer.js';
+import { until } from '../integration/installation-processes.js';
 import { bridgeName, runFolder, sweepDeadTestbeds } from '../testbed/sweep.js';
 import {
   bootTestbed,
@@ -92,10 +98,26 @@ describe.skipIf(missing !== null)('a testbed', () => {
     const before = Number(await count('statuses'));
     const writer = startWriter({ url: mastodon.url, log });
     await writer.more(10);
+    const { address, identityFile, knownHosts } = host;
+    const drills = sshHost({ user: 'root', address, port: 22, identityFile, knownHosts, sudo: false });
+    const drill = { instance: mastodon.domain, id: '20261121T031700Z' };
+    const scratch = await openScratch(drills, drill);
+    await startCluster(scratch);
+    await host.ssh('root', ['sh', '-c', `echo plain > ${await scratch.place('database')}/dump && sync`]);
+
     await host.powerCut();
     await expect(host.ssh('root', ['true'])).rejects.toThrow();
+    const plaintext = join(host.disk, scratch.folder);
+    expect(existsSync(join(plaintext, 'database/dump'))).toBe(true);
     await host.boot();
     await host.until(mastodon.units);
+    expect(existsSync(plaintext)).toBe(false);
+    await expect(findScratch(drills, drill)).rejects.toMatchObject({ type: 'LeaseLost' });
+    expect(await sweepScratches(drills, async () => true)).toEqual([drill]);
+    expect(readdirSync(join(host.disk, 'etc/tmpfiles.d')).filter((name) => /permafrost/.test(name))).toEqual(
+      [],
+    );
+
     await writer.more(5);
     await writer.stop();
     const posts = await postsOf(log);
@@ -106,6 +128,22 @@ describe.skipIf(missing !== null)('a testbed', () => {
       if (mediaUrl !== undefined)
         await host.ssh('root', ['test', '-s', `${mastodon.root}/public${mediaUrl}`]);
     }
+  });
+
+  test('a drill that nobody looks after any more is gone when its lease is over', async () => {
+    const { address, identityFile, knownHosts } = host;
+    const drills = sshHost({ user: 'root', address, port: 22, identityFile, knownHosts, sudo: false });
+    const scratch = await openScratch(drills, { instance: mastodon.domain, id: '20261121T041700Z' });
+    const cluster = await startCluster(scratch);
+    const env = new Map([['PATH', '/usr/bin:/bin']]);
+    await inNamespace(scratch, 'web', ['sleep', '1000'], { env, cwd: '/' });
+    expect(await psql(drills, cluster.access, 'SELECT 7;')).toEqual([['7']]);
+    await drills.close();
+    await host.ssh('root', ['sh', '-c', 'echo 0 > "$(echo /var/lib/permafrost/scratches/*)/deadline"']);
+    await until('nothing of it is left', () => !existsSync(join(host.disk, scratch.folder)));
+    const units = () => host.systemctl('list-units', '--all', '--plain', '--no-legend', 'permafrost-*');
+    await until('its units are gone', async () => (await units()) === '');
+    expect((await host.ssh('root', ['pgrep', '-f', 'permafrost-scratch'], { okCodes: [1] })).stdout).toBe('');
   });
 
   test('a cut network is a cut network, and comes back', async () => {

@@ -60,13 +60,14 @@ export const stories: Record<string, Story> = {
     await keep('backup-sealed-brief-second-night', runOf(here, await here.backup()));
   },
 
-  async 'by hand: a backup is verified, copied, and pruned around'(here, keep) {
+  async 'by hand: a backup is verified, drilled, copied, and pruned around'(here, keep) {
     const { report } = await here.backup('--offsite', 'vault');
     const ended = async (...words: string[]) => {
       const { json } = await here.permafrost(...words, '--json');
       return here.client.workflow.getHandle(String(json['workflowId'] ?? `${words[0] ?? ''}/${here.domain}`));
     };
     await keep('verify-passed', await ended('verify', report.backup, '--from', 'vault'));
+    await keep('drill-passed', await ended('drill', report.backup, '--from', 'vault'));
     await keep('copy-copied', await ended('copy', report.backup, '--from', 'vault', '--to', 'cellar'));
     await keep('prune-done', await ended('prune', '--yes'));
   },

@@ -9,6 +9,7 @@ import {
 } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createActivities } from '../../src/activities/index.js';
+import { recentRefusals } from '../../src/records/refusals.js';
 import { connectClient } from '../../src/temporal/connection.js';
 import { backupWorkflowId, guardWorkflowId, TASK_QUEUE, WORKFLOWS } from '../../src/workflows/names.js';
 import { type Installation, setUpInstallation } from './installation.js';
@@ -90,6 +91,18 @@ async function everything() {
   };
 }
 
+const noPermit = '0'.repeat(48);
+const wanted = () => ({
+  ...{
+    instance: here.domain,
+    backup: '20260101T000000Z',
+    from: 'vault',
+    parts: ['database'],
+    permit: noPermit,
+  },
+});
+const wantedBack = () => ({ instance: here.domain, restore: '20260101T000000Z', permit: noPermit });
+
 const run = () => ({ instance: here.domain, backup: '20260101T000000Z', token: randomUUID() });
 
 /**
@@ -116,6 +129,25 @@ function hostileInputs(share: number): unknown[] {
     (value) => ({ instance: here.domain, backup: 'latest', from: value }),
     (value) => ({ instance: value, backup: '20260101T000000Z', status: 'sealed' }),
     (value) => ({ instance: here.domain, backup: value, status: 'sealed' }),
+    (value) => ({ instance: here.domain, drill: value }),
+    (value) => ({ instance: here.domain, drill: '20260101T000000Z', backup: value, from: 'vault' }),
+    (value) => ({
+      instance: here.domain,
+      drill: '20260101T000000Z',
+      backup: '20260101T000000Z',
+      from: value,
+    }),
+    (value) => ({ instance: here.domain, drill: '20260101T000000Z', backup: 'latest', depth: value }),
+    (value) => ({ run: run(), restore: { ...wanted(), from: value } }),
+    (value) => ({ run: run(), restore: { ...wanted(), permit: value } }),
+    (value) => ({ run: run(), restore: { ...wanted(), parts: [value] }, stilled: false }),
+    (value) => ({ run: run(), restore: { ...wanted(), target: value }, stilled: false }),
+    (value) => ({ run: run(), restore: wanted(), name: value }),
+    (value) => ({ run: run(), restore: wanted(), mediaAdded: value }),
+    (value) => ({ run: run(), restore: wanted(), services: [value] }),
+    (value) => ({ run: run(), undo: { instance: here.domain, restore: value, permit: noPermit } }),
+    (value) => ({ run: run(), undo: { ...wantedBack(), permit: value }, stilled: true }),
+    (value) => ({ run: run(), undo: wantedBack(), report: value }),
   ];
   const smuggled = [
     { run: run(), command: ['touch', loot] },
@@ -174,7 +206,10 @@ describe('activities', () => {
     createActivities({ configuration: () => Promise.reject(new Error()), client: {} as Client }),
   );
 
-  test.each(names.filter((name) => name !== 'reconcileServices'))(
+  // Those take nothing, and do what their schedules have them do every few minutes.
+  const harmless = ['reconcileServices', 'sweepScratch', 'expireUndos'];
+
+  test.each(names.filter((name) => !harmless.includes(name)))(
     '%s refuses what does not belong there',
     async (name) => {
       const attempts = hostileInputs(names.indexOf(name)).map((input) => ({
@@ -236,6 +271,27 @@ describe('workflows', () => {
     expect(await notRefused(attempts)).toEqual([]);
   });
 
+  test('restore and undo refuse it under ids that fit, and the operator hears of those without a permit', async () => {
+    const changed = [...words, ...things].slice(0, 24);
+    const requests = [
+      ...changed.flatMap((thing) => [
+        { type: 'restore', input: { ...wanted(), from: thing } },
+        { type: 'restore', input: { ...wanted(), permit: thing } },
+        { type: 'undo', input: { ...wantedBack(), restore: thing } },
+      ]),
+      { type: 'restore', input: wanted() },
+      { type: 'restore', input: { ...wanted(), target: { kind: 'ssh', user: 'root' } } },
+      { type: 'undo', input: wantedBack() },
+    ];
+    // One of an id at a time.
+    for (const { type, input } of requests) {
+      const attempt = () => start(type, `${type}/${here.domain}`, input);
+      expect(await notRefused([{ what: JSON.stringify(input), attempt }])).toEqual([]);
+    }
+    const heard = await recentRefusals(here.state, here.domain);
+    expect(new Set(heard.map(({ what }) => what))).toEqual(new Set(['restore', 'undo']));
+  });
+
   test('none takes the id of another', async () => {
     const input = { instance: here.domain, token: randomUUID(), workflowId: 'nobody' };
     const attempts = [
@@ -255,7 +311,8 @@ describe('workflows', () => {
     expect(rest).toEqual(restBefore);
     // Refused runs of the instance itself are on record, under its own name.
     const added = files.filter((path) => !filesBefore.includes(path));
-    expect(added.filter((path) => !path.startsWith(`runs/${here.domain}/`))).toEqual([]);
+    const noted = [`runs/${here.domain}/`, `refusals/${here.domain}`];
+    expect(added.filter((path) => !noted.some((name) => path.startsWith(name)))).toEqual([]);
   });
 
   test('and a backup still works as before', async () => {

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -105,6 +105,54 @@ describe('nights to three kinds of places', () => {
       expect(await verified(second.report.backup, place)).toEqual(whole);
     },
   );
+
+  test('come out of each into a folder, as plain files that ordinary tools read', async () => {
+    const { backup } = second.report;
+    const manifest = await show(backup);
+    const restore = (from: string, folder: string, ...words: string[]) =>
+      here.permafrost('restore', backup, '--to', folder, '--from', from, '--json', ...words);
+    const folder = join(here.folder, 'out/of the box');
+    const { exitCode, json } = await restore('box', folder);
+    expect({ exitCode, json }).toMatchObject({
+      exitCode: 0,
+      json: {
+        ...{ backup, from: 'box', to: folder, status: 'restored', downtimeMs: 0, undoUntil: null },
+        ...{ parts: ['database', 'secrets', 'media', 'redis'], findings: [], signature: 'valid' },
+      },
+    });
+    expect((await readdir(folder)).sort()).toEqual([
+      ...['README.txt', 'database.dump', 'dump.rdb', 'manifest.json', 'media', 'media.index'],
+      ...['roles.sql', 'secrets'],
+    ]);
+    const env = join(here.sample.root, '.env.production');
+    expect(await readFile(join(folder, 'secrets', env))).toEqual(await readFile(env));
+    expect((await stat(join(folder, 'secrets', env))).mode).toBe((await stat(env)).mode);
+    const inMedia = { cwd: join(folder, 'media') };
+    await execa('sha256sum', ['--check', '--quiet', '../media.index'], inMedia);
+    const { stdout: counted } = await execa('sh', ['-c', 'find . -type f | wc -l'], inMedia);
+    expect(Number(counted)).toBe(manifest.parts.find(({ name }) => name === 'media')?.files);
+    const readme = await readFile(join(folder, 'README.txt'), 'utf8');
+    const [, oneTable = ''] = /^ {2}(pg_restore --table=.*?)(?: {2,}#.*)?$/m.exec(readme) ?? [];
+    await execa('sh', ['-c', oneTable], { cwd: folder });
+    const rows = (sql: string) =>
+      /^COPY public\.accounts [^\n]*\n(.*?)^\\\.$/ms.exec(sql)?.[1]?.trimEnd().split('\n');
+    const accounts = rows(await readFile(join(folder, 'accounts.sql'), 'utf8'));
+    expect(accounts).toHaveLength(manifest.database?.rowCounts['accounts'] ?? NaN);
+
+    const plain = join(here.folder, 'out/plain');
+    const sql = await restore('vault', plain, '--parts', 'database', '--format', 'plain');
+    expect(sql).toMatchObject({ exitCode: 0, json: { parts: ['database'] } });
+    expect((await readdir(plain)).sort()).toEqual([
+      'README.txt',
+      'database.sql',
+      'manifest.json',
+      'roles.sql',
+    ]);
+    expect(rows(await readFile(join(plain, 'database.sql'), 'utf8'))).toEqual(accounts);
+
+    expect(await restore('box', folder)).toMatchObject({ exitCode: 3, json: { error: { type: 'Refused' } } });
+    await rm(join(here.folder, 'out'), { recursive: true });
+  });
 
   test('leave nothing in the open on the second server, and no names on the encrypted remote', async () => {
     const { root } = here.sample;

@@ -104,6 +104,8 @@ describe('a first night', () => {
     expect(published.safeParse(alone).error).toBeUndefined();
     expect(published.safeParse({ ...alone, backup: 'yesterday' }).success).toBe(false);
     expect(manifest.database?.rowCounts).toEqual(await tableCounts());
+    // As a drill wants them there: of the code in the root.
+    expect(manifest.database?.uniqueIndexes).toHaveLength(70);
     expect(manifest.moment).toMatchObject({ kind: 'pinned', quiesced: true });
     expect(manifest.secrets?.proof).toMatchObject({ proven: true });
     expect(manifest.redis).toMatchObject({ aof: false, queues: { mailers: 1 }, sets: { schedule: 5 } });

@@ -88,6 +88,11 @@ describe('prune', () => {
     expect(await refusal(good)).toBe('not refused'); // by the policy as it is, nothing goes
     expect(await refusal(good)).toBe('Refused');
     expect(await here.backups()).toEqual(nights);
+    const { json } = await here.permafrost('status', '--json');
+    expect(json['problems']).toEqual([
+      expect.stringMatching(/^somebody wanted to prune .* without a permit and was refused, 5 times/),
+    ]);
+    await rm(join(here.state, 'refusals'), { recursive: true });
   });
 
   test('waits for nobody: another run holds the instance', async () => {

@@ -289,6 +289,27 @@ test.skipIf(!isRoot)(
   },
 );
 
+test('what a boot has started before what comes first is done is stopped once, then that is done, then it starts', async () => {
+  const log = join(folder, 'log');
+  const say = (what: string) => ['sh', '-c', `echo ${what} >> ${log}; ${what === 'first' ? 'false' : ':'}`];
+  const token = randomUUID();
+  const flapping = { name: 'flapping', start: ['false'], stop: say('stop'), proven: false };
+  await armLease(host, name, {
+    ...{ token, seconds: 600, wasHealthy: false, bootUnit: false, first: say('first') },
+    services: [{ name: 'service', start: say('start'), stop: say('stop') }, flapping],
+  });
+  expect(await leaseState(host, name)).toMatchObject({ services: ['service'] });
+  await stopUnderLease(host, name, token);
+  writeFileSync(join(leaseFolder(), 'boot'), 'another 1\n');
+  expect(await startUnderLease(host, name, token)).toBe(true);
+  expect(await startUnderLease(host, name, token)).toBe(true);
+  const both = ['stop', 'stop'];
+  expect(readFileSync(log, 'utf8').trim().split('\n')).toEqual([
+    ...[...both, ...both, 'first', 'start'],
+    ...['first', 'start'],
+  ]);
+});
+
 test('a lease that an older Permafrost has armed is still one', async () => {
   const token = randomUUID();
   await arm(token, 600);

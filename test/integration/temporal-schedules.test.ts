@@ -25,7 +25,10 @@ test('schedules follow the configuration, and an operator’s pause stays', asyn
   expect(await reconcileSchedules(client, nightly({ 'one.example': far, 'two.example': far }))).toEqual([
     { scheduleId: 'backup/one.example', outcome: 'created', differences: [] },
     { scheduleId: 'backup/two.example', outcome: 'created', differences: [] },
+    { scheduleId: 'drill/one.example', outcome: 'created', differences: [] },
+    { scheduleId: 'drill/two.example', outcome: 'created', differences: [] },
     { scheduleId: 'reconcile', outcome: 'created', differences: [] },
+    { scheduleId: 'expire', outcome: 'created', differences: [] },
   ]);
   await pauseSchedule(client, 'backup/one.example', 'moving house');
   await client.schedule.create({
@@ -35,15 +38,25 @@ test('schedules follow the configuration, and an operator’s pause stays', asyn
   });
 
   const same = await reconcileSchedules(client, nightly({ 'one.example': far, 'two.example': far }));
-  expect(same.map(({ outcome }) => outcome)).toEqual(['unchanged', 'unchanged', 'unchanged']);
+  expect(new Set(same.map(({ outcome }) => outcome))).toEqual(new Set(['unchanged']));
 
   const earlier = (far + 23) % 24;
-  await vi.waitFor(async () => expect((await listSchedules(client)).length).toBe(4), soon);
-  expect(await reconcileSchedules(client, nightly({ 'one.example': earlier, 'two.example': null }))).toEqual([
+  await vi.waitFor(async () => expect((await listSchedules(client)).length).toBe(7), soon);
+  const changes = await reconcileSchedules(client, nightly({ 'one.example': earlier, 'two.example': null }));
+  expect(changes.slice(0, 4)).toEqual([
     { scheduleId: 'backup/one.example', outcome: 'updated', differences: ['when', 'details'] },
+    { scheduleId: 'drill/one.example', outcome: 'updated', differences: ['when', 'details'] },
     { scheduleId: 'reconcile', outcome: 'unchanged', differences: [] },
-    { scheduleId: 'backup/two.example', outcome: 'deleted', differences: [] },
+    { scheduleId: 'expire', outcome: 'unchanged', differences: [] },
   ]);
+  expect(
+    changes
+      .slice(4)
+      .map(({ scheduleId, outcome }) => `${scheduleId} ${outcome}`)
+      .sort(),
+  ).toEqual(['backup/two.example deleted', 'drill/two.example deleted']);
+  const drills = (await showSchedule(client, 'drill/one.example')).nextRuns;
+  expect(drills.map((next) => next.getUTCDate())).toEqual(drills.map(() => 2));
 
   expect(await showSchedule(client, 'backup/one.example')).toMatchObject({
     ours: true,

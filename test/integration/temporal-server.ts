@@ -96,7 +96,10 @@ export function nightly(hours: Record<string, number | null>): Pick<Configuratio
   });
   const instances = Object.entries(hours).map(([domain, hour]) => [
     domain,
-    { domain, schedule: hour === null ? {} : { backup: schedule(hour) } },
+    {
+      domain,
+      schedule: hour === null ? {} : { backup: schedule(hour), drill: { day: 2, ...schedule(hour) } },
+    },
   ]);
   return { instances: Object.fromEntries(instances) as Configuration['instances'] };
 }

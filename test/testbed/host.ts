@@ -4,11 +4,19 @@ import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { Failure } from '../../src/errors.js';
 import { Machine } from './machine.js';
-import { installMastodon, mastodonBinds, type MastodonInstall, type MastodonOptions } from './mastodon.js';
+import {
+  installCode,
+  installMastodon,
+  mastodonBinds,
+  type MastodonInstall,
+  type MastodonOptions,
+} from './mastodon.js';
 import { ssh, type SshKeys, type SshOptions, type SshResult } from './ssh.js';
 
 export interface HostOptions {
   readonly mastodon?: boolean | MastodonOptions;
+  /** Mastodon's code was installed there, and nothing else was done. */
+  readonly code?: boolean;
   /** Further users that the testbed's key opens, each with the text of a sudoers file if wanted. */
   readonly users?: readonly { readonly name: string; readonly sudoers?: string }[];
   /** Folders and files of this machine that it sees, not to write: `path:path on the host`. */
@@ -65,11 +73,12 @@ export async function createHost(place: HostPlace, options: HostOptions): Promis
   await addUsers(place, disk, options.users ?? []);
   const wanted = options.mastodon === true ? {} : options.mastodon;
   const mastodon = wanted ? await installMastodon(disk, address, wanted) : undefined;
+  if (options.code) await installCode(disk);
   const machine = new Machine({
     machine: place.machine,
     root: disk,
     bridge: place.bridge,
-    binds: [...(mastodon === undefined ? [] : mastodonBinds), ...(options.binds ?? [])],
+    binds: [...(mastodon || options.code ? mastodonBinds : []), ...(options.binds ?? [])],
     console: join(folder, 'console.log'),
   });
 

@@ -5,7 +5,7 @@ import type { SampleData, SampleSize } from '../../sample/data.js';
 import { envFileText } from '../../sample/envFile.js';
 import { redisProtocol } from '../../sample/keyspace.js';
 import { projectFolder } from '../../sample/paths.js';
-import { makeSample, sampleSql, writeRoot } from '../../sample/seed.js';
+import { makeSample, sampleSql, writeCode, writeRoot } from '../../sample/seed.js';
 import { unitFiles, units } from './units.js';
 
 export interface MastodonOptions {
@@ -71,6 +71,25 @@ export async function installMastodon(
     healthUrl: 'http://127.0.0.1:3000/health',
     data,
   };
+}
+
+/**
+ * Makes the root file system of a host, which is not on yet, one where Mastodon's code was installed and nothing else:
+ * its user (of another number than elsewhere), its folder, PostgreSQL and Redis as the distribution has them.
+ */
+export async function installCode(systemRoot: string): Promise<void> {
+  await writeCode(join(systemRoot, live));
+  await inside(
+    systemRoot,
+    `set -e
+/usr/local/bin/node --version >/dev/null
+useradd --system --create-home --shell /usr/sbin/nologin somebody
+groupadd --gid 4711 mastodon
+useradd --uid 4711 --gid mastodon --create-home --shell /bin/bash mastodon
+chmod 0711 /home/mastodon
+chown -R mastodon:mastodon /home/mastodon
+`,
+  );
 }
 
 const install = `

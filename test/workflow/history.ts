@@ -63,11 +63,12 @@ export class History {
   #activityCount = 0;
   #timerCount = 0;
 
-  constructor(type: string, workflowId: string, input: unknown) {
+  constructor(type: string, workflowId: string, input?: unknown) {
     this.workflowId = workflowId;
     this.#type = type;
     this.#push('WORKFLOW_EXECUTION_STARTED', {
-      ...{ workflowType: { name: type }, taskQueue: queue, input: payloads(input), workflowId },
+      ...{ workflowType: { name: type }, taskQueue: queue, workflowId },
+      ...(input === undefined ? {} : { input: payloads(input) }),
       ...{ originalExecutionRunId: runId, firstExecutionRunId: runId, attempt: 1 },
       workflowTaskTimeout: '10s',
     });

@@ -138,6 +138,11 @@ export function conformance(
     it('gives back what it took', async () => {
       await nights.expectWhole(capture.first);
       const [part, { ref }] = nights.part(capture.first, 'secrets');
+      for (const entry of part.entries) {
+        const file = join(folder, 'saved-entry');
+        expect(await offsite.saveEntry?.(ref, entry.path, file)).toBe(true);
+        expect(sha256(await readFile(file))).toBe(entry.sha256);
+      }
       expect(await offsite.sizeOfEntry(ref, 'no such file')).toBeNull();
       const missing = await offsite
         .readEntry(ref, 'no such file')
@@ -273,6 +278,22 @@ export function conformance(
       });
     }
 
+    it('takes reports beside a backup, which are no part of it', async (step) => {
+      step.skip(list === 'short' && ground.place.appendOnly !== true, 'a sibling shows it');
+      const { backup } = capture.first;
+      const before = await offsite.list();
+      expect(await offsite.listAttached(backup)).toEqual([]);
+      await offsite.attach(backup, 'drill-20261201T050000Z.html', '<p>passed</p>');
+      await offsite.attach(backup, 'drill-20261201T050000Z.html', page);
+      expect(await offsite.listAttached(backup)).toEqual(['drill-20261201T050000Z.html']);
+      expect(await offsite.readAttached(backup, 'drill-20261201T050000Z.html')).toBe(page);
+      await expect(offsite.readAttached(backup, 'none.html')).rejects.toMatchObject({ type: 'NotFound' });
+      await expect(offsite.attach(backup, '../manifest.json', '')).rejects.toMatchObject({
+        type: 'Unexpected',
+      });
+      expect(await offsite.list()).toEqual(before);
+    });
+
     it('removes a backup, and the others stay whole', async () => {
       const before = await ground.behind();
       const list = await offsite.list();
@@ -280,6 +301,7 @@ export function conformance(
       if (ground.place.appendOnly === true) {
         expect(await offsite.remove([first.backup], ground.follow)).toBe('append-only');
         expect(await offsite.list()).toEqual(list);
+        expect(await offsite.listAttached(first.backup)).toHaveLength(1);
         expect([...(await ground.behind()).keys()]).toEqual([...before.keys()]);
         await nights.expectWhole(first);
         return;
@@ -287,6 +309,7 @@ export function conformance(
       const others = { sealed: list.sealed.filter(({ backup }) => backup !== first.backup), unsealed: [] };
       expect(await offsite.remove([first.backup], ground.follow)).toBe('removed');
       expect(await offsite.list()).toEqual(others);
+      expect(await offsite.listAttached(first.backup)).toEqual([]);
       expect(total(await ground.behind())).toBeLessThan(total(before));
       for (const night of [later.second, later.third])
         if (nights.has(night)) expect(await verified({ offsite, ground }, night, 'all')).toEqual([]);
@@ -302,6 +325,9 @@ export function conformance(
     });
   });
 }
+
+/** More than a pipe holds at once, and bytes that something might translate. */
+const page = `<p>übrig\r\n\t\0${'ä'.repeat(100_000)}</p>`;
 
 /** A night of some parts alone. */
 function someOf(night: Night, ...names: readonly PartName[]): Night {

@@ -54,7 +54,7 @@ function folderTransport(place: OffsitePlace, folder: string, bandwidth = 0): Tr
           ...[at(from), names, to],
         ),
       ),
-    read: (path) => host.stream(['cat', '--', at(path)], { as }),
+    readArgv: (path) => Promise.resolve(['cat', '--', at(path)]),
     write: async (path, content) => {
       const script = 'mkdir -p "$(dirname "$1")"; cat > "$1.partial"; mv "$1.partial" "$1"';
       await host.run(shell(script, at(path)), { as, stdin: content });

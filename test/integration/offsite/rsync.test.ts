@@ -242,10 +242,11 @@ describe('a place that rsync reaches over SSH', () => {
     await at(config, async (transport) => {
       await transport.write(`${backup}/manifest.json`, '{"version":1}');
       const scratch = await mkdtemp(join(folder, 'scratch-'));
-      const stream = await transport.read(`${backup}/manifest.json`, scratch);
+      const read = async (path: string) => host.stream(await transport.readArgv(path, scratch));
+      const stream = await read(`${backup}/manifest.json`);
       expect((await buffer(stream.stdout)).toString()).toBe('{"version":1}');
       expect((await stream.completed).exitCode).toBe(0);
-      const missing = await transport.read(`${backup}/absent`, scratch);
+      const missing = await read(`${backup}/absent`);
       missing.stdout.resume();
       const { exitCode, stderr } = await missing.completed;
       expect(transport.failureOf(exitCode, stderr)).toMatchObject({ type: 'NotFound' });
@@ -259,7 +260,7 @@ describe('a place that rsync reaches over SSH', () => {
     try {
       const bytes = 12 << 20;
       await expect(
-        at(config, (transport) => transport.read(`${backup}/database/dump`, scratch, bytes)),
+        at(config, (transport) => transport.readArgv(`${backup}/database/dump`, scratch, bytes)),
       ).rejects.toMatchObject({ type: 'Refused', message: expect.stringContaining('13 MB') });
     } finally {
       await execa('umount', [scratch]);

@@ -3,6 +3,7 @@ import { markdown } from '../../../bench/figures/markdown.js';
 import type { Results, Round } from '../../../bench/figures/results.js';
 import { ratios, spreadOf } from '../../../bench/figures/spread.js';
 import { targets } from '../../../bench/figures/targets.js';
+import type { RestoreTrial } from '../../../bench/restores/trial.js';
 import type { Night } from '../../../bench/ways/way.js';
 
 describe('a spread', () => {
@@ -78,6 +79,20 @@ function results(...rounds: Round[]): Results {
   };
 }
 
+const trial: RestoreTrial = {
+  bare: { fetchMs: 10_000, loadOneMs: 80_000, loadTwoMs: 50_000 },
+  drill: {
+    ...{ wallMs: 120_000, fetchMs: 12_000, loadMs: 56_000 },
+    steps: [{ name: 'receiveBackup', fromMs: 1000, tookMs: 12_345 }],
+    checks: [{ name: 'btree-integrity', tookMs: 6_543 }],
+  },
+  restore: {
+    ...{ wallMs: 130_000, loadMs: 72_000, outageMs: 3_000, reportedDowntimeMs: 2_900 },
+    steps: [{ name: 'swapRestore', fromMs: 90_000, tookMs: 321 }],
+  },
+  undo: { wallMs: 5_000, outageMs: 1_500 },
+};
+
 const good = round({
   recipe: [night(100_000, 98_000, 3e9)],
   permafrost: [permafrost(30_000, 1_500, 3.1e9, 2e8), permafrost(20_000, 1_400, 2e7, 2.2e8)],
@@ -138,6 +153,17 @@ describe('the targets', () => {
     expect(targets(results(round({}, { 'bare-rsync': bare(8_000) })))).toEqual([]);
   });
 
+  test('compare a drill and a restore with the bare tools on the same bytes', () => {
+    const found = targets(results({ ...round({}), restores: trial }));
+    expect(found.map(({ what, value, good: isGood }) => [what, value.median, isGood])).toEqual([
+      ['load of the database in a drill, with ANALYZE, over pg_restore -j1', 0.7, true],
+      ['load of the database in a restore in place, with ANALYZE, over pg_restore -j1', 0.9, false],
+      ['drill of the database over restic restore and pg_restore -j2', 2, false],
+      ['services down in a restore in place, beyond their own stop and start', 2, true],
+      ['services down in its undo, beyond their own stop and start', 0.5, true],
+    ]);
+  });
+
   test('without the recipe are those that are no ratio', () => {
     const { permafrost: own = [] } = good.nights;
     const found = targets(results(round({ permafrost: own })));
@@ -148,6 +174,17 @@ describe('the targets', () => {
     ]);
     expect(targets(results(round({ recipe: good.nights.recipe ?? [] })))).toEqual([]);
   });
+});
+
+test('the page shows where the seconds of a drill and a restore went', () => {
+  const page = markdown(results({ ...round({}), restores: trial }));
+  expect(page).toContain(
+    '| load of the database in a drill, with ANALYZE, over pg_restore -j1 | 0.700 | 0.800 | yes |',
+  );
+  expect(page).toContain('| bare: pg_restore -j1 | 80.0 s |');
+  expect(page).toContain('| receiveBackup | 1.00 s | 12.3 s |');
+  expect(page).toContain('| btree-integrity | 6.54 s |');
+  expect(page).toContain('| swapRestore | 90.0 s | 0.32 s |');
 });
 
 test('the page has the command, the machine, each way in a column, and where the seconds went', () => {

@@ -31,7 +31,18 @@ const whole = `instances:
     verify: { media: { new: 50%, old: 0.5% } }
     retention: { last: 1, daily: 2, weekly: 3, monthly: 4, yearly: 5 }
     schedule: { backup: { at: "04:05", timezone: Europe/Berlin, catchUp: 1h, jitter: 0s }, drill: none }
-    drill: { host: { ssh: "root@[2001:db8::7]" }, depth: application, rotateOffsites: false }
+    drill:
+      host: { ssh: "root@[2001:db8::7]" }
+      depth: application
+      rotateOffsites: false
+      folder: /srv/drills
+      application:
+        command: [bundle, exec, puma, -C, config/puma.rb]
+        directory: /home/mastodon/live
+        environment: { MALLOC_ARENA_MAX: "2" }
+        user: mastodon
+        health: /up
+        timeout: 90s
   other.example:
     host: local
     mastodon:
@@ -47,6 +58,7 @@ offsites:
   cloud: { kind: rclone, remote: "cloudcrypt:mastodon", configFile: rclone.conf, configPasswordFile: pw, bandwidth: 5M }
   box: { kind: rsync, target: "user@box:/srv/backups", port: 23, identityFile: id, knownHosts: known, recipients: [age1xyz] }
 temporal: { address: "temporal.internal:7233", apiKeyFile: api.key, tls: { caFile: ca.pem } }
+reports: { url: "https://reports.example/" }
 trustedKeys: [other.pub]
 state: ../state
 `;
@@ -86,14 +98,16 @@ test('a host, a root and one off-site are enough', () => {
       },
     },
     temporal: { kind: 'embedded', port: 7233, uiPort: 8233 },
+    reports: { port: 8243 },
     state: '/var/lib/permafrost',
     trustedKeys: [],
   });
 });
 
 test('everything that can be written is understood', () => {
-  const { instances, offsites, temporal, state } = load(whole, { HOME: '/root' });
+  const { instances, offsites, temporal, reports, state } = load(whole, { HOME: '/root' });
   expect(state).toBe('/etc/state');
+  expect(reports).toEqual({ port: 8243, url: 'https://reports.example' });
   expect(temporal).toEqual({
     kind: 'address',
     address: 'temporal.internal:7233',
@@ -116,7 +130,17 @@ test('everything that can be written is understood', () => {
     allow: ['other-domain', 'smaller-database'],
     verify: { media: { new: 0.5, old: 0.005 } },
     schedule: { backup: { hour: 4, minute: 5, timezone: 'Europe/Berlin', jitterMs: 0 } },
-    drill: { host: { kind: 'ssh', user: 'root', address: '2001:db8::7', port: 22, sudo: false } },
+    drill: {
+      host: { kind: 'ssh', user: 'root', address: '2001:db8::7', port: 22, sudo: false },
+      application: {
+        command: ['bundle', 'exec', 'puma', '-C', 'config/puma.rb'],
+        directory: '/home/mastodon/live',
+        environment: { MALLOC_ARENA_MAX: '2' },
+        user: 'mastodon',
+        health: '/up',
+        timeoutMs: 90_000,
+      },
+    },
   });
   expect(instances['example.social']?.schedule.drill).toBeUndefined();
   expect(instances['other.example']?.mastodon).toMatchObject({
@@ -161,6 +185,12 @@ describe.each<[string, string, NodeJS.ProcessEnv, TemporalConfig]>([
     'temporal: embedded',
     { TEMPORAL_ADDRESS: 'x:7233' },
     { kind: 'embedded', port: 7233, uiPort: 8233 },
+  ],
+  [
+    'a cluster that knows its clients',
+    'temporal: { address: "t:7233", authenticatesClients: true }',
+    {},
+    { kind: 'address', address: 't:7233', namespace: 'default', authenticatesClients: true },
   ],
   ['a port', 'temporal: { embedded: { port: 7300 } }', {}, { kind: 'embedded', port: 7300, uiPort: 8300 }],
   [

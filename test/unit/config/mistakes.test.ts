@@ -29,7 +29,12 @@ instances:
     schedule:
       backup: { at: "04:05", timezone: Europe/Berlin, catchUp: 1h, jitter: 0s }
       drill: { day: 2, at: "05:00", timezone: UTC, catchUp: 1h, jitter: 1m }
-    drill: { host: local, depth: application, rotateOffsites: false }
+    drill:
+      host: local
+      depth: application
+      rotateOffsites: false
+      folder: /srv/scratch
+      application: { command: [puma], directory: code, environment: { A: b }, user: me, health: /up, timeout: 90s }
   other.example:
     host: local
     mastodon:
@@ -39,7 +44,8 @@ offsites:
   cloud: { kind: rclone, remote: "cloudcrypt:mastodon", configFile: rclone.conf, configPasswordFile: pw, encrypted: true, bandwidth: 5M }
   vault: { kind: restic, repository: backups, passwordFile: pw, identityFile: id, knownHosts: known, environmentFile: b2.env }
   box: { kind: rsync, target: "user@box:/srv", port: 23, identityFile: id, knownHosts: known, recipients: [age1xyz], ageIdentityFile: age, encrypted: true }
-temporal: { address: "temporal.internal:7233", namespace: n, apiKeyFile: k, tls: { serverName: s, caFile: ca, certFile: c, keyFile: k } }
+temporal: { address: "temporal.internal:7233", namespace: n, apiKeyFile: k, tls: { serverName: s, caFile: ca, certFile: c, keyFile: k }, authenticatesClients: true }
+reports: { port: 8243, url: "https://reports.example" }
 trustedKeys: [other.pub]
 state: ../state
 `);
@@ -119,7 +125,8 @@ const every = [whole, ...[embedded, profile].map((base) => ({ base }))].flatMap(
   ).map((path) => ({ name: path.join('.'), base, path }));
 });
 /** What an operator names freely, and so cannot be misspelt. */
-const named = (path: Path) => path.length === 2 && (path[0] === 'instances' || path[0] === 'offsites');
+const named = (path: Path) =>
+  path.at(-2) === 'environment' || (path.length === 2 && (path[0] === 'instances' || path[0] === 'offsites'));
 const keys = every.filter(({ path }) => typeof path.at(-1) === 'string' && !named(path));
 
 /** Two letters in the wrong order, or one too many. */
@@ -177,11 +184,19 @@ describe('a misspelt key', () => {
   });
 });
 
+test('a drill of the application without one says what to write', () => {
+  const path = ['instances', 'example.social', 'drill', 'application'];
+  const { path: place, says } = lineFor(renamed(whole, path, null));
+  expect(place).toBe('instances.example.social.drill.depth');
+  expect(says).toMatch(/^found "application"; expected a key application beside it, such as \{ command: /);
+});
+
 describe('a needed key that is missing', () => {
   const needed = [
     ...['instances', 'offsites', 'instances.other.example.host', 'instances.other.example.mastodon'],
     ...['instances.other.example.mastodon.root', 'instances.example.social.host.ssh'],
     ...['kind', 'start', 'stop', 'status'].map((key) => `instances.other.example.mastodon.services.${key}`),
+    ...['command', 'directory'].map((key) => `instances.example.social.drill.application.${key}`),
     ...['kind', 'repository', 'passwordFile'].map((key) => `offsites.vault.${key}`),
     ...['kind', 'remote', 'configFile'].map((key) => `offsites.cloud.${key}`),
     ...['kind', 'target', 'identityFile', 'knownHosts'].map((key) => `offsites.box.${key}`),

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { leavePermit, redeemPermit } from '../../../src/records/permits.js';
+import { leavePermit, leavePermitFor, redeemPermit } from '../../../src/records/permits.js';
 
 const permit = { what: 'prune', instance: 'example.social', choices: ['vault'] };
 const run = randomUUID();
@@ -22,6 +22,20 @@ test('is good for one run and all of its attempts, and for nobody else', async (
   await redeemPermit(state, name, permit, run);
   await redeemPermit(state, name, permit, run, minutes(600)); // another attempt, much later
   await expect(redeemPermit(state, name, permit, randomUUID())).rejects.toMatchObject(refused);
+});
+
+test('tells each attempt of its run what no input may say', async () => {
+  const target = { kind: 'ssh', address: 'new.example' };
+  const name = await leavePermit(state, { ...permit, target });
+  expect(await redeemPermit(state, name, permit, run)).toEqual(target);
+  expect(await redeemPermit(state, name, permit, run, minutes(600))).toEqual(target);
+});
+
+test('is left out only where the cluster knows its clients, and never when it says where to', async () => {
+  const open = { state, temporal: { kind: 'address', authenticatesClients: true } };
+  expect(await leavePermitFor(open, permit)).toBe('none');
+  expect(await leavePermitFor(open, { ...permit, target: {} })).toMatch(/^[0-9a-f]{48}$/);
+  expect(await leavePermitFor({ state, temporal: { kind: 'embedded' } }, permit)).toMatch(/^[0-9a-f]{48}$/);
 });
 
 test('of many that ask at once, one run gets it', async () => {

@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { beingRead, withReading } from '../../../src/records/readers.js';
+import { beingRead, endReading, readingOn, withReading } from '../../../src/records/readers.js';
 
 const backup = '20261121T031700Z';
 
@@ -47,4 +47,21 @@ test('a reader in a container, whose process is not to be seen from here, is one
     writeFileSync(join(state, 'reading', 'vault_20261101T031700Z_99999999_x'), '');
     expect(await beingRead(state, 'vault')).toEqual(new Set([backup, '20261101T031700Z']));
   });
+});
+
+test('one who reads in several steps is not forgotten between them, until he has ended', async () => {
+  const drill = { offsite: 'vault', backup, reader: 'drill-20261122T050000Z-1' };
+  const another = { ...drill, reader: 'drill-20261122T050000Z-2' };
+  await readingOn(state, drill, () => Promise.resolve());
+  await readingOn(state, another, () => Promise.resolve());
+  await endReading(state, another.reader);
+  expect(await beingRead(state, 'vault')).toEqual(new Set([backup]));
+  const [mark = ''] = marks();
+  const eleven = new Date(Date.now() - 11 * 60_000);
+  utimesSync(join(state, 'reading', mark), eleven, eleven);
+  await readingOn(state, drill, async () => {
+    expect(await beingRead(state, 'vault')).toEqual(new Set([backup]));
+  });
+  await endReading(state, drill.reader);
+  expect(marks()).toEqual([]);
 });
