@@ -78,7 +78,8 @@ const refusals = ['InvalidInput', 'ConfigInvalid', 'Refused'];
 /** All that an intruder might have changed: services, the state folder, the host's, memory. */
 async function everything() {
   const files = readdirSync(here.state, { recursive: true, encoding: 'utf8' }).filter(
-    (path) => !path.startsWith('temporal'),
+    // What was refused for want of a permit is noted for the operator.
+    (path) => !path.startsWith('temporal') && !path.startsWith('refusals'),
   );
   return {
     services: await here.services.pids(),
