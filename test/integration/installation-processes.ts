@@ -107,11 +107,11 @@ export class WorkerOfInstallation {
   }
 }
 
-/** Waits until a condition holds. @throws when that takes longer than a minute. */
+/** Waits until a condition holds. @throws when that takes longer than two minutes. */
 export async function until(what: string, condition: () => Promise<boolean> | boolean): Promise<void> {
-  const end = Date.now() + 60_000;
+  const end = Date.now() + 120_000;
   while (!(await condition())) {
-    if (Date.now() > end) throw new Error(`not within a minute: ${what}`);
+    if (Date.now() > end) throw new Error(`not within two minutes: ${what}`);
     await sleep(50);
   }
 }
