@@ -1,8 +1,7 @@
 import { posix } from 'node:path';
 import { log } from '@temporalio/activity';
 import type { Check } from '../backups/check.js';
-import type { PartName } from '../backups/parts.js';
-import { partNames } from '../backups/parts.js';
+import { type PartName, partNames } from '../backups/parts.js';
 import type { RestorePlan } from '../backups/restore-report.js';
 import { formatDuration } from '../backups/duration.js';
 import { Failure } from '../errors.js';
@@ -13,8 +12,13 @@ import { bringServicesBack } from '../mastodon/services.js';
 import { inspectServices } from '../mastodon/inspect.js';
 import { offsiteOf, withOffsite } from '../offsite/read.js';
 import type { Offsite } from '../offsite/offsite.js';
-import { mediaOwners, receiveMedia } from '../offsite/receive.js';
-import { readMediaIndexFile, type Received, receiveParts } from '../offsite/receive.js';
+import {
+  mediaOwners,
+  readMediaIndexFile,
+  type Received,
+  receiveMedia,
+  receiveParts,
+} from '../offsite/receive.js';
 import { trustedKeys } from '../offsite/trusted-keys.js';
 import type { Finding } from '../offsite/verify.js';
 import { present } from '../present.js';

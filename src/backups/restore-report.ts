@@ -10,7 +10,6 @@ export const restoreAllowances = [
   'older-postgresql',
   'self-destruct',
   'missing-extensions',
-  'other-collation',
   'unproven-secrets',
   'unsigned',
 ] as const;

@@ -32,6 +32,14 @@ export interface Stilling {
   setServices(services: ServicesState): void;
 }
 
+/** How long the services were down, milliseconds; 0 when they were not stopped, or are not back. */
+export function standstillMs({
+  stoppedAtMs,
+  healthyAtMs,
+}: Pick<Stilling, 'stoppedAtMs' | 'healthyAtMs'>): number {
+  return stoppedAtMs === undefined || healthyAtMs === undefined ? 0 : Math.max(0, healthyAtMs - stoppedAtMs); // clocks are set back at times
+}
+
 export interface StillingPlan {
   /** Those that run now; nothing has to be stopped when there are none. */
   readonly services: readonly string[];

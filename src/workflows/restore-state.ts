@@ -9,7 +9,7 @@ import {
   type RestoreStatus,
 } from '../backups/restore-report.js';
 import { detailsOf } from './details.js';
-import type { Stilling } from './quiesced.js';
+import { standstillMs, type Stilling } from './quiesced.js';
 import { RunProgress } from './run-progress.js';
 import { now, type RunState } from './run-state.js';
 
@@ -53,12 +53,6 @@ export class RestoreState implements Stilling {
     return { run: this.run, restore: this.request };
   }
 
-  get standstillMs(): number {
-    return this.stoppedAtMs === undefined || this.healthyAtMs === undefined
-      ? 0
-      : Math.max(0, this.healthyAtMs - this.stoppedAtMs); // clocks are set back at times
-  }
-
   begin(to: string): void {
     this.report.to = to;
     this.progress.begin();
@@ -88,7 +82,7 @@ export class RestoreState implements Stilling {
     const { report } = this;
     report.status = status;
     if (error !== undefined) report.error = error;
-    report.downtimeMs = this.standstillMs;
+    report.downtimeMs = standstillMs(this);
     this.progress.end(status === 'restored' || status === 'planned' ? 'done' : status, status);
     report.finishedAt = now();
     report.phases = this.progress.phases;

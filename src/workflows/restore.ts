@@ -6,8 +6,9 @@ import { holding } from './guarded.js';
 import { restoreWorkflowId } from './names.js';
 import { refuseForeignId } from './own-id.js';
 import * as policies from './policies.js';
+import { standstillMs } from './quiesced.js';
 import { RestoreState } from './restore-state.js';
-import { callAllUp, swapped } from './swapped.js';
+import { calledUp, swapped } from './swapped.js';
 import { together } from './together.js';
 
 const looking = proxyActivities<Activities>(policies.look);
@@ -108,15 +109,10 @@ async function putInPlace(state: RestoreState, planned: RestorePlan): Promise<vo
     back: async () => (await swapping.takeBackRestore({ ...step, stilled })).inPlace,
   });
   // From here on the restore is done: services that were not running before do not make it undone.
-  await CancellationScope.nonCancellable(async () => {
-    const problem = await callAllUp(state, plan.services).catch((error: unknown) => reportOf(error).message);
-    if (problem !== undefined) {
-      const next = `look at the services on ${plan.to}, then: permafrost services start ${step.run.instance}; or: permafrost undo`;
-      state.report.error = reportOf(fail('ServicesDown', problem, next));
-    }
-  });
+  const down = await calledUp(state, plan.services, plan.to, '; or: permafrost undo');
+  if (down !== undefined) state.report.error = down;
   if (plan.services.length > 0)
-    progress.detail('swap', `services stood still for ${(state.standstillMs / 1000).toFixed(1)} s`);
+    progress.detail('swap', `services stood still for ${(standstillMs(state) / 1000).toFixed(1)} s`);
 }
 
 /** The restore is done: its undo is kept from here on. */

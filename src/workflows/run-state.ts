@@ -23,6 +23,7 @@ import {
   type ServicesState,
 } from '../backups/report.js';
 import { detailsOf } from './details.js';
+import { standstillMs } from './quiesced.js';
 import {
   PermafrostBackup,
   PermafrostInstance,
@@ -116,9 +117,7 @@ export class RunState {
   }
 
   get downtimeMs(): number {
-    return this.stoppedAtMs === undefined || this.healthyAtMs === undefined
-      ? 0
-      : Math.max(0, this.healthyAtMs - this.stoppedAtMs); // clocks are set back at times
+    return standstillMs(this);
   }
 
   get timings(): { phase: string; startedAt: string; durationMs: number }[] {

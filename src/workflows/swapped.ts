@@ -1,5 +1,6 @@
 import { CancellationScope, isCancellation, log, proxyActivities, sleep } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.js';
+import type { FailureReport } from '../backups/report.js';
 import type { InPlace } from '../backups/restore-report.js';
 import { fail, reportOf } from './failures.js';
 import * as policies from './policies.js';
@@ -73,13 +74,33 @@ async function takenBack(state: Stilling, plan: StillingPlan, swap: Swap): Promi
 }
 
 /**
+ * Starts all that should run, now that everything is in place: what does not come up does not make that undone.
+ *
+ * @param otherwise what else can be done, in words that go on where the advice ends.
+ * @returns what an operator has to see to; undefined when all is up.
+ */
+export async function calledUp(
+  state: Stilling,
+  services: readonly string[],
+  host: string,
+  otherwise = '',
+): Promise<FailureReport | undefined> {
+  return CancellationScope.nonCancellable(async () => {
+    const problem = await callAllUp(state, services).catch((error: unknown) => reportOf(error).message);
+    if (problem === undefined) return undefined;
+    const next = `look at the services on ${host}, then: permafrost services start ${state.run.instance}${otherwise}`;
+    return reportOf(fail('ServicesDown', problem, next));
+  });
+}
+
+/**
  * Starts what should run and does not: a service that was stopped because things were broken, or that the restore has
  * brought.
  *
  * @param asBefore just these services: what was there is back in place, and so are they.
  * @returns what is still down, or does not answer.
  */
-export async function callAllUp(
+async function callAllUp(
   state: Stilling,
   services: readonly string[],
   asBefore?: { healthy: boolean },

@@ -16,10 +16,10 @@ import { holding } from './guarded.js';
 import { undoWorkflowId } from './names.js';
 import { refuseForeignId } from './own-id.js';
 import * as policies from './policies.js';
-import type { Stilling, StillingPlan } from './quiesced.js';
+import { standstillMs, type Stilling, type StillingPlan } from './quiesced.js';
 import { RunProgress } from './run-progress.js';
 import { now, type RunState } from './run-state.js';
-import { callAllUp, swapped } from './swapped.js';
+import { calledUp, swapped } from './swapped.js';
 
 const looking = proxyActivities<Activities>(policies.look);
 const preparing = proxyActivities<Activities>(policies.prepare);
@@ -64,14 +64,8 @@ async function back(
     };
     await swapped(state, plan, swap, { stayDown: !inPlace });
     if (!inPlace) return;
-    await CancellationScope.nonCancellable(async () => {
-      const problem = await callAllUp(state, plan.services).catch(
-        (error: unknown) => reportOf(error).message,
-      );
-      if (problem === undefined) return;
-      const next = `look at the services on ${report.to}, then: permafrost services start ${report.instance}`;
-      report.error = reportOf(fail('ServicesDown', problem, next));
-    });
+    const down = await calledUp(state, plan.services, report.to);
+    if (down !== undefined) report.error = down;
   });
   await CancellationScope.nonCancellable(() =>
     tidying.settleUndo(step).catch((error: unknown) => {
@@ -159,11 +153,10 @@ class UndoState implements Stilling {
   }
 
   end(status: UndoReport['status'], error?: UndoReport['error']): UndoReport {
-    const { report, stoppedAtMs, healthyAtMs } = this;
+    const { report } = this;
     report.status = status;
     if (error !== undefined) report.error = error;
-    if (stoppedAtMs !== undefined && healthyAtMs !== undefined)
-      report.downtimeMs = Math.max(0, healthyAtMs - stoppedAtMs);
+    report.downtimeMs = standstillMs(this);
     report.finishedAt = now();
     this.progress.end(status === 'undone' ? 'done' : status, status);
     return report;

@@ -144,6 +144,7 @@ async function build(
   const folder = await mkdtemp(join(tmpdir(), `permafrost-${name}-`));
   undo.push(() => rm(folder, { recursive: true, force: true }));
   await chmod(folder, 0o755); // PostgreSQL and Redis of the sample run as users of their own
+  await forgetKeys(domain); // of tests that were killed: they are in memory, whatever becomes of the folder
   undo.push(() => forgetKeys(domain)); // of a run that a failed test has cut off
   const sample = await startSampleInstance({
     ...{ folder: join(folder, 'sample'), domain, seed: seed ?? name },

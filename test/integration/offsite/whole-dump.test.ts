@@ -256,7 +256,8 @@ describe('the dump of a backup', () => {
     const dead = own.replace(/-dump-\d+/, `-dump-${String(pid)}`);
     const elsewhere = dead.replace(/\.[0-9a-f]{12}\./, '.000000000000.');
     const work = 'a-dump-b.example-vault-night-work';
-    const days = { [dead]: 0, [own]: 0, [elsewhere]: 0, [`${elsewhere.slice(0, -1)}0`]: 3, [work]: 3 };
+    const forgotten = elsewhere.replace(/.$/, (last) => (last === '0' ? '1' : '0'));
+    const days = { [dead]: 0, [own]: 0, [elsewhere]: 0, [forgotten]: 3, [work]: 3 };
     try {
       for (const [name, old] of Object.entries(days)) {
         mkdirSync(join(scratch, name));
