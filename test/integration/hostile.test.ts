@@ -157,8 +157,8 @@ function hostileInputs(share: number): unknown[] {
     JSON.parse(`{"run": {"__proto__": {"instance": "${here.domain}"}}}`) as unknown,
   ];
   const some = [...words, ...things];
-  const values = (form: number) => [0, 1].map((more) => some[(share * 7 + form * 3 + more) % some.length]);
-  return [...things, ...smuggled, ...forms.flatMap((form, at) => values(at).map((value) => form(value)))];
+  const word = (at: number) => some[(share * 7 + at * 3) % some.length];
+  return [...things, ...smuggled, ...forms.map((form, at) => form(word(at)))];
 }
 
 /** The type of the failure that it ended with; `done` when it did what it was asked, `open` when it has not ended. */

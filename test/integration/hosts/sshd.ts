@@ -52,6 +52,9 @@ export async function startSshd(
     'PermitRootLogin prohibit-password',
     'PidFile none',
     ...(options.settings ?? []),
+    // Debian's bash reads ~/.bashrc for each command over SSH: whatever root has there is not to be tested.
+    'Match User root',
+    `SetEnv HOME=${folder}`,
   ];
   writeFileSync(join(folder, 'sshd_config'), config.join('\n') + '\n');
   const server = spawn('/usr/sbin/sshd', ['-D', '-e', '-f', join(folder, 'sshd_config')], {
