@@ -9,7 +9,7 @@ const rooms = {
       ...['scratch', 'proofs', 'restore', 'reports'],
     ],
   },
-  doctor: { may: ['mastodon', 'hosts', 'offsite', 'backups', 'config', 'records'] },
+  doctor: { may: ['mastodon', 'hosts', 'offsite', 'backups', 'config', 'records', 'scratch'] },
   records: { may: ['backups'] },
   mastodon: { may: ['hosts', 'config', 'backups'] },
   hosts: { may: [] },

@@ -10,6 +10,7 @@ import { openHost } from '../hosts/open.js';
 import type { Instance } from '../mastodon/inspect.js';
 import { offsiteOf } from '../offsite/read.js';
 import { lastSealed } from '../records/last-sealed.js';
+import { lookAtDrills } from './drills.js';
 import { lookHere } from './here.js';
 import { lookAtHost, reach } from './host.js';
 import { lookAtInstance } from './instance.js';
@@ -114,18 +115,25 @@ async function lookAt({
     },
     thorough ? Infinity : instanceMs,
   );
-  const offsites = await Promise.all(
-    offsitesOf.map((offsite) => lookAtOffsiteOf(look, here, offsite, instance)),
-  );
+  const [offsites, drills] = await Promise.all([
+    Promise.all(offsitesOf.map((offsite) => lookAtOffsiteOf(look, here, offsite, instance))),
+    lookAtDrills(config, last, majorOf(instance)),
+  ]);
   const records = { ...about, name: 'records', subject: 'last backup', host: here.name };
   return [
     ...seen,
     ...offsites.flatMap(({ checks }) => checks),
+    ...drills,
     ...age({ ...about, name: 'last-backup', subject: 'last backup' }, config, last, offsites, now),
     ...unread.map((text) =>
       warning(records, text, 'It is passed over; remove the file when it is of no use'),
     ),
   ];
+}
+
+/** Of PostgreSQL. */
+function majorOf(instance: Instance | null): number | undefined {
+  return instance?.database.major;
 }
 
 /** How old the newest backup is, by this machine's records, else by the off-sites; nothing where neither could say. */

@@ -4,6 +4,7 @@ import type { Host, Identity } from '../hosts/host.js';
 import { ownMark, sweepLeft } from '../hosts/leftovers.js';
 import { damageOf } from './damage.js';
 import type { Offsite, StoredPartRef } from './offsite.js';
+import { MediaBatch } from './media-batch.js';
 import { refOf } from './part-ref.js';
 import { type ComparedFile, type ComparedMedia, compareMedia, hashesOf, sampleOf } from './compare-media.js';
 import {
@@ -63,9 +64,8 @@ export interface MediaToReceive {
   }) => void;
 }
 
-/** Media that wait for their place at a time. restic compares each path with each name: of more it slows down. */
-const batchBytes = 1 << 30;
-const batchFiles = 1_000;
+/** Files whose content is looked at together. */
+const mostUnsure = 1_000;
 /** Findings that are named. */
 const namedFindings = 200;
 const dayMs = 86_400_000;
@@ -110,8 +110,7 @@ class Receiving {
   readonly #done = { files: 0, bytes: 0 };
   readonly #excused: ReadonlySet<string>;
   #total: { totalFiles?: number; totalBytes?: number } = {};
-  #batch: MediaRecord[] = [];
-  #batchBytes = 0;
+  readonly #batch = new MediaBatch();
   #unsure: MediaRecord[] = [];
   #unnamed = 0;
   #folder: string | undefined;
@@ -132,27 +131,26 @@ class Receiving {
     switch (found.state) {
       case 'passed':
         this.#came.present += found.files;
+        this.#batch.passOver(found.files);
         return this.#did(found);
       case 'present':
+        this.#batch.passOver(1);
         return this.#present(found.record);
       case 'differs':
+        this.#batch.passOver(1);
         return this.#differs(found.record);
       case 'unsure':
-        if (this.#unsure.push(found.record) >= batchFiles) await this.#makeSure();
+        this.#batch.passOver(1);
+        if (this.#unsure.push(found.record) >= mostUnsure) await this.#makeSure();
         return;
-      case 'missing': {
-        const { record } = found;
-        const full = this.#batch.length >= batchFiles || this.#batchBytes + record.size > batchBytes;
-        if (full && this.#batch.length > 0) await this.#fetch();
-        this.#batch.push(record);
-        this.#batchBytes += record.size;
-      }
+      case 'missing':
+        return this.#fetch(this.#batch.add(found.record));
     }
   }
 
   async finish(): Promise<ReceivedMedia> {
     if (this.#unsure.length > 0) await this.#makeSure();
-    if (this.#batch.length > 0) await this.#fetch();
+    await this.#fetch(this.#batch.take());
     const { findings } = this.#came;
     if (this.#unnamed > 0)
       findings.push({ part: 'media', problem: `and ${String(this.#unnamed)} more files like these` });
@@ -177,10 +175,9 @@ class Receiving {
     }
   }
 
-  async #fetch(): Promise<void> {
+  async #fetch({ records, bytes }: { records: readonly MediaRecord[]; bytes: number }): Promise<void> {
+    if (records.length === 0) return;
     const { copy, host, as, into, owners = (uid, gid) => ({ uid, gid }) } = this.given;
-    const [records, bytes] = [this.#batch, this.#batchBytes];
-    [this.#batch, this.#batchBytes] = [[], 0];
     const from = await this.#emptyFolder();
     const came = await this.#fetchInto(from, (folder) =>
       damageOf(async () => {

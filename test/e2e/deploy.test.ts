@@ -137,7 +137,9 @@ describe.skipIf(missing !== null)(`Permafrost as a unit of systemd ${missing ?? 
   test('one command removes it, and what is left is what the page names', async () => {
     const { exitCode, stdout } = await permafrost('unit', 'remove', '--json');
     expect(exitCode, stdout).toBe(0);
-    expect(await host.systemctl('list-units', 'permafrost*', '--all', '--plain', '--no-legend')).toBe('');
+    // systemd forgets a unit whose file is gone when it gets round to it.
+    const units = () => host.systemctl('list-units', 'permafrost*', '--all', '--plain', '--no-legend');
+    await expect.poll(units, { timeout: 60_000, interval: 500 }).toBe('');
     const ours = '[p]ermafrost\\.js|[t]emporal server|[/]permafrost/host/';
     const processes = await host.ssh('root', ['pgrep', '-af', ours], { okCodes: [0, 1] });
     expect(processes.stdout).toBe('');

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -146,6 +146,42 @@ describe.skipIf(missing !== null)(`services come back, whatever dies ${missing ?
     await expectAllUp();
   });
 
+  test('a power cut in the swap of a restore: one whole state is there before systemd starts the services on it', async () => {
+    await sql(`UPDATE accounts SET note = 'of after the night' WHERE id = (SELECT min(id) FROM accounts)`);
+    // Whoever changes a database's comment keeps it from being renamed.
+    const holding = sql(
+      `BEGIN; COMMENT ON DATABASE mastodon_sample IS 'held'; SELECT pg_sleep(600);`,
+      'postgres',
+    );
+    const cut = expect(holding).rejects.toThrow();
+    await installation.json('restore', '--parts', 'database,secrets', '--yes', '--detach');
+    const journals = join(host.disk, 'var/lib/permafrost/undo', domain);
+    const journal = () => {
+      const [restore = ''] = existsSync(journals) ? readdirSync(journals) : [];
+      const file = join(journals, restore, 'journal');
+      return existsSync(file) ? readFileSync(file, 'utf8') : '';
+    };
+    await until('the swap has begun', async () => journal().includes(' begun'));
+    expect(await host.active(web)).toBe(false);
+    await host.powerCut();
+    await cut;
+    await host.boot();
+    await host.until(units);
+    await ended();
+    await expectAllUp();
+    const note = 'SELECT note FROM accounts WHERE id = (SELECT min(id) FROM accounts)';
+    expect(await sql(note)).toBe('of after the night');
+    expect((await sql('SELECT datname FROM pg_database')).split('\n')).not.toContainEqual(
+      expect.stringMatching(/_(?:restore|before|undone)_/),
+    );
+    expect(await installation.json('status')).toMatchObject({ undos: [] });
+  });
+
+  async function sql(text: string, database = 'mastodon_sample'): Promise<string> {
+    const argv = ['runuser', '-u', 'postgres', '--', 'psql', '-XAtq', database];
+    return (await host.ssh('root', argv, { stdin: text })).stdout.trim();
+  }
+
   function open(): Host {
     const { address, identityFile, knownHosts } = host;
     return sshHost({ user: 'root', address, port: 22, identityFile, knownHosts, sudo: false });
@@ -227,15 +263,20 @@ describe.skipIf(missing !== null)(`services come back, whatever dies ${missing ?
     expect(await host.systemctl('list-units', 'permafrost*', '--all', '--plain', '--no-legend')).toBe('');
     expect(await processesOfJobs()).toBe('');
     const { stdout: own } = await host.ssh('root', ['ls', '-A', '/var/lib/permafrost']);
-    expect(own.split('\n').sort()).toEqual(['base', 'bin', 'cache', 'index', 'jobs', 'lease', 'spool']);
-    const { stdout: spool } = await host.ssh('root', [
-      'find',
-      '/var/lib/permafrost/spool',
-      '/var/lib/permafrost/jobs',
-      '-mindepth',
-      '1',
+    expect(own.split('\n').sort()).toEqual([
+      'base',
+      'bin',
+      'cache',
+      'index',
+      'jobs',
+      'lease',
+      'restore',
+      'scratch',
+      'spool',
     ]);
-    expect(spool).toBe('');
+    const emptied = ['spool', 'jobs', 'restore', 'scratch'].map((name) => `/var/lib/permafrost/${name}`);
+    const { stdout: left } = await host.ssh('root', ['find', ...emptied, '-mindepth', '1', '-type', 'f']);
+    expect(left).toBe('');
   });
 
   /** Whatever carries the mark that every process of ours has in its environment. */

@@ -4,9 +4,10 @@ import { fileURLToPath } from 'node:url';
 import type { WorkflowHandle } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { version } from '../../src/version.js';
-import { guardWorkflowId } from '../../src/workflows/names.js';
+import { guardWorkflowId, restoreWorkflowId } from '../../src/workflows/names.js';
 import { type Installation, until } from '../integration/installation.js';
-import { forbidSaves, holdTheWindow } from '../integration/obstacles.js';
+import { forbidSaves, holdTheRename, holdTheWindow } from '../integration/obstacles.js';
+import { processes, stopAsSoonAsThere } from '../integration/stopped-process.js';
 
 /** Makes real runs and keeps what Temporal recorded of them: see README.md beside this file. */
 
@@ -44,6 +45,19 @@ function guardOf(here: Installation): WorkflowHandle {
   return here.client.workflow.getHandle(guardWorkflowId(here.domain));
 }
 
+/** A restore that stands still in a program of the host's, as a large one would be at work there. */
+async function heldRestore(
+  here: Installation,
+  what: string,
+  find: () => number[],
+): Promise<{ run: WorkflowHandle; letGo: () => void }> {
+  const [, letGo] = await Promise.all([
+    here.permafrost('restore', '--yes', '--detach', '--json', '--parts', 'database,secrets'),
+    stopAsSoonAsThere(what, find),
+  ]);
+  return { run: here.client.workflow.getHandle(restoreWorkflowId(here.domain)), letGo };
+}
+
 /** A run that stands in its window, with the services down. */
 async function heldRun(here: Installation): Promise<{ run: WorkflowHandle; letGo: () => Promise<void> }> {
   const letGo = await holdTheWindow(here.sample);
@@ -70,6 +84,31 @@ export const stories: Record<string, Story> = {
     await keep('drill-passed', await ended('drill', report.backup, '--from', 'vault'));
     await keep('copy-copied', await ended('copy', report.backup, '--from', 'vault', '--to', 'cellar'));
     await keep('prune-done', await ended('prune', '--yes'));
+  },
+
+  async 'restored, and taken back'(here, keep) {
+    const { json: planned } = await here.permafrost('restore', '--plan', '--json');
+    await keep('restore-planned', runOf(here, { report: planned as { workflowId: string } }));
+    const { json: restored } = await here.permafrost('restore', '--yes', '--json');
+    await keep('restore-restored', runOf(here, { report: restored as { workflowId: string } }));
+    const { json: undone } = await here.permafrost('undo', '--yes', '--json');
+    await keep('undo-undone', runOf(here, { report: undone as { workflowId: string } }));
+  },
+
+  async 'a restore that is cancelled in the load, and one that is terminated in the swap: the guard takes it back'(
+    here,
+    keep,
+  ) {
+    const load = await heldRestore(here, 'the load', () => processes('pg_restore', '_restore_'));
+    await load.run.cancel();
+    load.letGo();
+    await keep('restore-cancelled-in-load', load.run);
+    const letRename = await holdTheRename(here.sample);
+    const swap = await heldRestore(here, 'the swap', () => processes('swap.sh', 'forward', here.state));
+    await letRename();
+    await swap.run.terminate('recorded: what the guard does');
+    await keep('restore-terminated-in-swap', swap.run);
+    await keep('guard-took-restore-back', guardOf(here));
   },
 
   async 'sealed, full'(here, keep) {

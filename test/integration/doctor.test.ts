@@ -275,6 +275,42 @@ test('schedules that somebody changed or paused, and a worker that is gone', asy
   );
 });
 
+test('the machine of the monthly drill is looked at, and what is missing there is a warning', async () => {
+  const monthly = (settings: Settings, drill: Record<string, unknown>) => {
+    settings.instance.schedule = { backup: 'none', drill: { day: 1, at: '05:00' } };
+    settings.instance['drill'] = drill;
+  };
+  await here.with(
+    (settings) => {
+      monthly(settings, {});
+    },
+    async () => {
+      const [drill, ...more] = (await doctor()).named('drill');
+      expect(more).toEqual([]);
+      expect(drill).toMatchObject({ ok: true, host: 'local' });
+      expect(drill?.detail).toMatch(/^PostgreSQL \d+, Redis \d[\d.]*, .+ free in \/var\/tmp$/);
+    },
+  );
+  const away = { ssh: 'root@127.0.0.1', port: 9, identityFile: join(here.folder, 'offsite.password') };
+  await here.with(
+    (settings) => {
+      monthly(settings, { host: { ...away, knownHosts: 'none' } });
+    },
+    async () => {
+      expect((await doctor()).named('drill')).toMatchObject([
+        {
+          severity: 'warning',
+          host: 'root@127.0.0.1:9',
+          instance: here.domain,
+          fix: expect.stringMatching(/\S/) as string,
+        },
+      ]);
+    },
+  );
+  // Nothing is scheduled.
+  expect((await doctor()).named('drill')).toEqual([]);
+});
+
 test('a configuration that is wrong ends with 2, before anything is looked at', async () => {
   await here.with(
     (settings) => (settings.instance['quiesce'] = { mode: 'breif' }),

@@ -41,3 +41,24 @@ export async function forbidSaves({ servers: { redis } }: SampleInstance): Promi
     await redis.command('ACL', 'SETUSER', 'default', '+bgsave');
   };
 }
+
+/** Keeps a database from being renamed: whoever changes its comment does, until that is over. */
+export async function holdTheRename({
+  servers: { postgres },
+  database: { name },
+}: SampleInstance): Promise<() => Promise<void>> {
+  const commenting = `pid FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%pg_sleep(600)%'`;
+  const held = postgres.sql(
+    'postgres',
+    `BEGIN; COMMENT ON DATABASE "${name}" IS 'held'; SELECT pg_sleep(600);`,
+  );
+  const ended = held.catch(() => undefined); // it is terminated
+  await until(
+    'the database is held',
+    async () => (await postgres.sql('postgres', `SELECT ${commenting}`)) !== '',
+  );
+  return async () => {
+    await postgres.sql('postgres', `SELECT pg_terminate_backend(pid) FROM (SELECT ${commenting}) AS held`);
+    await ended;
+  };
+}

@@ -25,26 +25,27 @@ export function lineOf(pid: number): string {
  * Stops a program as soon as it is there, as one that has much to do would still be at work.
  *
  * @returns lets it go on.
- * @throws when it does not come within a minute.
+ * @throws when it does not come within two minutes.
  */
 export async function stopAsSoonAsThere(what: string, find: () => number[]): Promise<() => void> {
-  const end = Date.now() + 60_000;
+  const end = Date.now() + 120_000;
   for (;;) {
-    const found = find().filter(stop);
+    const found = find().filter((pid) => signal(pid, 'SIGSTOP'));
     if (found.length > 0) {
+      // Also one that has become another program since it was found: a shell's child has the shell's words at first.
       return () => {
-        for (const pid of found) if (find().includes(pid)) process.kill(pid, 'SIGCONT');
+        for (const pid of found) signal(pid, 'SIGCONT');
       };
     }
-    if (Date.now() > end) throw new Error(`not within a minute: ${what}`);
+    if (Date.now() > end) throw new Error(`not within two minutes: ${what}`);
     await sleep(2);
   }
 }
 
 /** False when it has ended meanwhile. */
-function stop(pid: number): boolean {
+function signal(pid: number, name: 'SIGSTOP' | 'SIGCONT'): boolean {
   try {
-    return process.kill(pid, 'SIGSTOP');
+    return process.kill(pid, name);
   } catch {
     return false;
   }
