@@ -49,8 +49,12 @@ export async function keepReport(configuration: Configuration, given: ReportGive
         instanceOf(configuration, instance),
         offsiteOf(configuration, beside.from),
         async (offsite) => {
-          await offsite.attach(beside.backup, `${name}.json`, json);
-          await offsite.attach(beside.backup, `${name}.html`, html);
+          const both = [
+            offsite.attach(beside.backup, `${name}.json`, json),
+            offsite.attach(beside.backup, `${name}.html`, html),
+          ];
+          await Promise.allSettled(both);
+          await Promise.all(both);
         },
         'report',
       ),

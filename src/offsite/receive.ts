@@ -107,8 +107,7 @@ export async function receiveParts(given: ToReceive): Promise<Received> {
   if (manifest.backup === backup) {
     const receiving = new Receiving(given, manifest);
     await receiving.requireRoom();
-    for (const one of receiving.wanted) {
-      const came = await receiving.receive(one);
+    for (const { one, came } of await receiving.receiveAll()) {
       findings.push(...came.findings);
       checked.files += came.checked.files;
       checked.bytes += came.checked.bytes;
@@ -176,7 +175,8 @@ class Receiving {
   readonly wanted: readonly WantedFile[];
   /** What the manifest should name and does not. */
   readonly unnamed: readonly Finding[];
-  #bytes = 0;
+  /** Of each file, as far as it has come. */
+  readonly #bytes = new Map<WantedFile, number>();
   readonly #totalBytes: number;
 
   constructor(
@@ -209,11 +209,29 @@ class Receiving {
     );
   }
 
-  async receive({ as, part, entry, file }: WantedFile): Promise<Came> {
+  /** The dump beside all else: of a small file, asking the off-site for it is what takes its time. */
+  async receiveAll(): Promise<{ one: WantedFile; came: Came }[]> {
+    const came = new Map<WantedFile, Came>();
+    const lane = async (wanted: readonly WantedFile[]) => {
+      for (const one of wanted) came.set(one, await this.#receive(one));
+    };
+    const isDump = ({ as }: WantedFile) => as === 'dump';
+    const lanes = [lane(this.wanted.filter(isDump)), lane(this.wanted.filter((one) => !isDump(one)))];
+    await Promise.allSettled(lanes); // nothing goes on behind a failure's back
+    await Promise.all(lanes);
+    return this.wanted.flatMap((one) => {
+      const its = came.get(one);
+      return its === undefined ? [] : [{ one, came: its }];
+    });
+  }
+
+  async #receive(one: WantedFile): Promise<Came> {
     const { copy, host, into } = this.given;
+    const { as, part, entry, file } = one;
     const path = `${into}/${file}`;
-    const before = this.#bytes;
-    const report = (bytes: number) => this.#tell((this.#bytes += bytes), part.name);
+    const report = (bytes: number) => {
+      this.#did(one, (this.#bytes.get(one) ?? 0) + bytes);
+    };
     report(0);
     const whole = { findings: [], checked: { files: 1, bytes: entry.bytes } };
     const there = await host.run(['sh', '-c', keepScript, 'sh', path, entry.sha256], {
@@ -234,7 +252,7 @@ class Receiving {
           came = { findings: [{ part: part.name, path: entry.path, problem }], checked: nothing };
       }
     }
-    this.#bytes = before + entry.bytes;
+    this.#did(one, entry.bytes);
     return came;
   }
 
@@ -251,8 +269,10 @@ class Receiving {
     return { findings, checked };
   }
 
-  #tell(bytes: number, subject: string): void {
-    this.given.tell?.({ subject, bytes, totalBytes: Math.max(bytes, this.#totalBytes) });
+  #did(one: WantedFile, its: number): void {
+    this.#bytes.set(one, its);
+    const bytes = [...this.#bytes.values()].reduce((sum, each) => sum + each, 0);
+    this.given.tell?.({ subject: one.part.name, bytes, totalBytes: Math.max(bytes, this.#totalBytes) });
   }
 }
 

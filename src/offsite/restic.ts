@@ -10,6 +10,7 @@ import {
   backupOf,
   backupsOf,
   escapePattern,
+  includeLine,
   isDamage,
   isRefusal,
   lastWordOf,
@@ -252,10 +253,11 @@ export function resticOffsite(
 
     async saveEntry(part, path, file) {
       const from = part.index ?? part;
-      const words = await argv('dump', '--no-lock', `${from.snapshot ?? ''}:${from.root ?? ''}`, `/${path}`);
-      const script = 'umask 077; file=$1; shift; exec "$@" > "$file"';
-      const saved = await host.run(['sh', '-c', script, 'sh', file, ...words], {
+      // A restore loads several packs at a time, a dump one after the other.
+      const words = await argv('restore', '--no-lock', `${from.snapshot ?? ''}:${from.root ?? ''}`);
+      const saved = await host.run(['sh', '-c', saveScript, 'sh', file, path, ...words], {
         ...short,
+        stdin: `${includeLine(path)}\n`,
         timeoutMs: dayMs,
       });
       return saved.exitCode === 0;
@@ -338,3 +340,13 @@ export function resticOffsite(
 
 const manifestFile = 'manifest.json';
 const dayMs = 86_400_000;
+
+/**
+ * $1 file, $2 what it is called in the snapshot, then restic's restore, which gives a file its owner of then. What has come
+ * of it is in `$1.part` until it is whole.
+ */
+const saveScript = `umask 077; file=$1 name=$2; shift 2
+rm -rf -- "$file.part" && mkdir -- "$file.part" && cat > "$file.list" || exit 1
+"$@" --include-file "$file.list" --target "$file.part" > /dev/null &&
+  chown "$(id -u):$(id -g)" -- "$file.part/$name" && chmod 600 -- "$file.part/$name" && mv -f -- "$file.part/$name" "$file"; rc=$?
+rm -rf -- "$file.part" "$file.list"; exit "$rc"`;

@@ -17,13 +17,22 @@ import { fail, reportOf } from './failures.js';
 import { RunProgress } from './run-progress.js';
 import { now } from './run-state.js';
 
+/** Phases that prove something, in the order of a report; some are at work side by side. */
+const provingPhases = ['files', 'load', 'database', 'application'] as const;
+type ProvingPhase = (typeof provingPhases)[number];
+
 /** What one drill knows of itself: its report as far as it has come, and how far that is. */
 export class DrillState {
   readonly report: DrillReport;
   readonly progress: RunProgress;
   /** There is a dump to be loaded: it has come, and is what it was. */
   #hasDump = false;
+  /** There is a database to go on with. */
+  isLoaded = false;
+  readonly #proofs = new Map<ProvingPhase, Proof>();
   #plan: FoundDrill | undefined;
+  /** What was known beforehand not to be. */
+  #notProven: readonly string[] = [];
   #page: string | undefined;
 
   constructor({ instance, backup = 'latest', from = '', depth = 'database' }: DrillRequest) {
@@ -76,8 +85,9 @@ export class DrillState {
   /** @returns whether there is a database to go on with. */
   loaded({ check, notes, ms }: LoadedScratch): boolean {
     this.report.times.loadMs = ms;
-    this.#add('load', { checks: [check], notProven: notes });
-    if (!check.passed) this.report.notProven.push('Nothing of the database: it could not be loaded.');
+    this.isLoaded = check.passed;
+    const lacking = check.passed ? [] : ['Nothing of the database: it could not be loaded.'];
+    this.#add('load', { checks: [check], notProven: [...notes, ...lacking] });
     return check.passed;
   }
 
@@ -128,9 +138,12 @@ export class DrillState {
     throw fail('NotRestorable', message, nextOf(report), report);
   }
 
-  #add(phase: 'files' | 'load' | 'database' | 'application', { checks, notProven }: Proof): void {
-    this.report.checks.push(...checks);
-    this.report.notProven.push(...notProven);
+  #add(phase: ProvingPhase, proof: Proof): void {
+    this.#proofs.set(phase, proof);
+    const inOrder = provingPhases.flatMap((name) => this.#proofs.get(name) ?? []);
+    this.report.checks = inOrder.flatMap((one) => one.checks);
+    this.report.notProven = [...this.#notProven, ...inOrder.flatMap((one) => one.notProven)];
+    const { checks } = proof;
     const bad = checks.filter(({ passed }) => !passed).map(({ name }) => name);
     const said = bad.length === 0 ? `${String(checks.length)} proven` : `NOT PROVEN: ${bad.join(', ')}`;
     this.progress.detail(phase, said);

@@ -7,6 +7,7 @@ import { asReported, reportOf } from './failures.js';
 import { drillWorkflowId } from './names.js';
 import { refuseForeignId } from './own-id.js';
 import * as policies from './policies.js';
+import { together } from './together.js';
 
 const looking = proxyActivities<Activities>(policies.look);
 const preparing = proxyActivities<Activities>(policies.prepare);
@@ -73,11 +74,18 @@ async function restoreAndProve(state: DrillState, step: DrillStep): Promise<void
   const what = `${step.backup} from ${step.from}`;
   progress.offsite(step.from, 'reading');
   state.received(await progress.during('fetch', () => reading(what).receiveBackup(step)));
-  state.sampled(await progress.during('files', () => reading(`media of ${what}`).proveReceived(step)));
-  if (!state.hasSomethingToLoad()) return;
-  if (!state.loaded(await progress.during('load', () => loading.loadScratch(step)))) return;
-  state.proven(await progress.during('database', () => loading.proveScratch(step)));
-  if (report.depth === 'database') return;
+  // Files wait for the off-site, and a load for the processors.
+  await together([
+    async () => {
+      state.sampled(await progress.during('files', () => reading(`media of ${what}`).proveReceived(step)));
+    },
+    async () => {
+      if (!state.hasSomethingToLoad()) return;
+      if (!state.loaded(await progress.during('load', () => loading.loadScratch(step)))) return;
+      state.proven(await progress.during('database', () => loading.proveScratch(step)));
+    },
+  ]);
+  if (report.depth !== 'application' || !state.isLoaded) return;
   state.booted(await progress.during('application', () => booting.proveBoot(step)));
 }
 

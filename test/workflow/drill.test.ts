@@ -37,10 +37,12 @@ function opened(plan = found): History {
     .decides(upsert, activity('receiveBackup'));
 }
 
+/** The database is loaded while the files are looked at: here these are done first. */
 function fetched(plan = found, dump = true): History {
+  const loads = dump && plan.depth !== 'files';
   return opened(plan)
     .completed('receiveBackup', { bytes: 5_000, ms: 100, dump })
-    .decides(upsert, activity('proveReceived'))
+    .decides(upsert, activity('proveReceived'), ...(loads ? [upsert, activity('loadScratch')] : []))
     .completed('proveReceived', sampled);
 }
 
@@ -58,7 +60,6 @@ const reportOf = (heard: Heard) => heard.report as DrillReport;
 test('a backup that is the instance: fetched, loaded, proven, booted, and how long that takes', async () => {
   const heard = await replay(
     fetched()
-      .decides(upsert, activity('loadScratch'))
       .completed('loadScratch', loaded)
       .decides(upsert, activity('proveScratch'))
       .completed('proveScratch', proof(check('row-counts')))
@@ -90,7 +91,6 @@ test('a backup that is the instance: fetched, loaded, proven, booted, and how lo
 test('one that would not restore fails the run, and everything else is proven all the same', async () => {
   const heard = await replay(
     fetched({ ...found, depth: 'database' })
-      .decides(upsert, activity('loadScratch'))
       .completed('loadScratch', loaded)
       .decides(upsert, activity('proveScratch'))
       .completed('proveScratch', proof(check('row-counts', false), check('sequences')))
@@ -107,13 +107,41 @@ test('one that would not restore fails the run, and everything else is proven al
 test('a dump that does not load is a finding, and nothing is asked of a database that is not there', async () => {
   const heard = await replay(
     fetched()
-      .decides(upsert, activity('loadScratch'))
       .completed('loadScratch', { check: check('pg-restore', false), notes: [], ms: 9 })
       .told(closes)
       .decides(fail),
   );
   expect(heard.failure.message).toContain('pg-restore');
   expect(reportOf(heard).notProven).toEqual(['Nothing of the database: it could not be loaded.']);
+});
+
+test('a load that is done before the files are is proven meanwhile, and told after them', async () => {
+  const heard = await replay(
+    opened({ ...found, depth: 'database' })
+      .completed('receiveBackup', { bytes: 5_000, ms: 100, dump: true })
+      .decides(upsert, activity('proveReceived'), upsert, activity('loadScratch'))
+      .completed('loadScratch', loaded)
+      .decides(upsert, activity('proveScratch'))
+      .completed('proveScratch', proof(check('row-counts')))
+      .completed('proveReceived', sampled)
+      .told(closes)
+      .decides(complete),
+  );
+  expect(reportOf(heard).checks.map(({ name }) => name)).toEqual(['part-hashes', 'pg-restore', 'row-counts']);
+});
+
+test('an off-site that goes away while the files are looked at ends the load, too', async () => {
+  const heard = await replay(
+    opened({ ...found, depth: 'database' })
+      .completed('receiveBackup', { bytes: 5_000, ms: 100, dump: true })
+      .decides(upsert, activity('proveReceived'), upsert, activity('loadScratch'))
+      .failed('proveReceived', 'OffsiteUnavailable')
+      .decides(cancelActivity('loadScratch'))
+      .activityCancelled('loadScratch')
+      .told(closes)
+      .decides(fail),
+  );
+  expect(heard.failure).toMatchObject({ type: 'OffsiteUnavailable' });
 });
 
 test('a dump that did not come whole is a finding: there is nothing to load', async () => {
