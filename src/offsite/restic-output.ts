@@ -140,7 +140,7 @@ function withoutStack(message: string): string {
  */
 export function isDamage(output: string): boolean {
   if (/repository does not exist|resolving password|unable to open/i.test(output)) return false;
-  return /ciphertext verification failed|hash mismatch|did not match|invalid data returned|not found in (?:index|repository|snapshot)|path .*: not found|no matching ID found|does not exist|no such file|\b404\b|file is too short|not restorable|found in repository, but|panic: runtime error/i.test(
+  return /ciphertext verification failed|hash mismatch|did not match|invalid data returned|not found in (?:index|repository|snapshot)|path .*: not found|no matching ID found|does not exist|no such file|\b404\b|file is too short|not restorable|found in repository, but|should be a file, but is|panic: runtime error/i.test(
     output,
   );
 }

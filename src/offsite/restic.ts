@@ -343,10 +343,12 @@ const dayMs = 86_400_000;
 
 /**
  * $1 file, $2 what it is called in the snapshot, then restic's restore, which gives a file its owner of then. What has come
- * of it is in `$1.part` until it is whole.
+ * of it is in `$1.part` until it is whole. A snapshot that somebody else has made may hold a link of that name, which must
+ * lead nowhere.
  */
 const saveScript = `umask 077; file=$1 name=$2; shift 2
 rm -rf -- "$file.part" && mkdir -- "$file.part" && cat > "$file.list" || exit 1
-"$@" --include-file "$file.list" --target "$file.part" > /dev/null &&
-  chown "$(id -u):$(id -g)" -- "$file.part/$name" && chmod 600 -- "$file.part/$name" && mv -f -- "$file.part/$name" "$file"; rc=$?
+came=$file.part/$name
+"$@" --include-file "$file.list" --target "$file.part" > /dev/null && [ -f "$came" ] && [ ! -L "$came" ] &&
+  chown "$(id -u):$(id -g)" -- "$came" && chmod 600 -- "$came" && mv -fT -- "$came" "$file"; rc=$?
 rm -rf -- "$file.part" "$file.list"; exit "$rc"`;

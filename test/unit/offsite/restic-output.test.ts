@@ -47,6 +47,7 @@ describe('what restic finds broken', () => {
   it.each([
     'Fatal: cannot dump file: decrypting blob <data/f34377da> from 569d4e48 failed: ciphertext verification failed',
     'Fatal: cannot dump file: ReadFull(<data/bdaed61756>): file is too short',
+    'Fatal: cannot dump file: "/database.dump" should be a file, but is a "symlink"',
     'Fatal: cannot dump file: ReadFull(<data/7243a93228>): open /srv/r/data/72/7243: no such file or directory',
   ])('is the fault of the copy: %s', (said) => {
     expect(isDamage(said)).toBe(true);
