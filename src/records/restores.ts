@@ -39,7 +39,7 @@ export async function rememberRestore(state: string, restore: RememberedRestore)
   const folder = folderOf(state, restore.instance);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const path = join(folder, `${restore.restore}.json`);
-  await writeFile(`${path}.new`, `${JSON.stringify(restore, null, 1)}\n`, { mode: 0o600 });
+  await writeFile(`${path}.new`, `${JSON.stringify(restore, null, 1)}\n`, { mode: 0o600, flush: true });
   await rename(`${path}.new`, path);
 }
 
@@ -84,7 +84,7 @@ export async function noteAtWork(
   const folder = folderOf(state, instance);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const path = join(folder, `${restore}${atWork}`);
-  await writeFile(`${path}.new`, JSON.stringify({ from, target }), { mode: 0o600 });
+  await writeFile(`${path}.new`, JSON.stringify({ from, target }), { mode: 0o600, flush: true });
   await rename(`${path}.new`, path);
 }
 
