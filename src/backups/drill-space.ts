@@ -2,7 +2,7 @@ import type { DrillDepth } from './check.js';
 import type { Manifest } from './manifest.js';
 
 /** Bytes besides: lists, logs, a sample of media, WAL of the load. */
-const margin = 512 << 20;
+export const drillMargin = 512 << 20;
 /** The media's index is stored compressed, to about a third; it is laid out plain. */
 const indexGrows = 5;
 
@@ -28,5 +28,5 @@ export function drillNeed(
   const fetched = dump + bytesOf('secrets') + 2 * bytesOf('redis') + indexGrows * index;
   const loaded = depth === 'files' ? 0 : (database?.sizeBytes ?? 0);
   const stored = staged ? (delta?.fullBytes ?? bytesOf('database')) : 0;
-  return Math.ceil(fetched + Math.max(loaded, stored) + margin);
+  return Math.ceil(fetched + Math.max(loaded, stored) + drillMargin);
 }

@@ -1,4 +1,5 @@
 import { type Check, good, type Subject, warning } from '../backups/checks.js';
+import { drillMargin } from '../backups/drill-space.js';
 import type { LastSealed } from '../backups/report.js';
 import { sizeText } from '../backups/space.js';
 import type { InstanceConfig } from '../config/configuration.js';
@@ -10,9 +11,6 @@ import { findRedis } from '../scratch/redis.js';
 import { defaultScratchFolder } from '../scratch/scratch.js';
 import { reach } from './host.js';
 import { looking } from './looking.js';
-
-/** Beside the dump and the database that is loaded from it: lists, logs, a sample of media, WAL. Bytes. */
-const margin = 512 << 20;
 
 /**
  * The machine where the monthly drill is made, so that what it lacks is known before the first of the month. Nothing where
@@ -61,7 +59,7 @@ async function whatItNeeds(
 /** By what the last backup was; null before the first. A drill asks again, by the manifest. */
 function need(last: LastSealed | null, filesAlone: boolean): number | null {
   if (last?.parts.database === undefined) return null;
-  return last.parts.database.bytes + (filesAlone ? 0 : (last.databaseBytes ?? 0)) + margin;
+  return last.parts.database.bytes + (filesAlone ? 0 : (last.databaseBytes ?? 0)) + drillMargin;
 }
 
 async function room(about: Subject, host: Host, folder: string, wanted: number | null): Promise<Check> {

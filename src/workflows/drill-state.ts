@@ -27,8 +27,6 @@ export class DrillState {
   readonly progress: RunProgress;
   /** There is a dump to be loaded: it has come, and is what it was. */
   #hasDump = false;
-  /** There is a database to go on with. */
-  isLoaded = false;
   readonly #proofs = new Map<ProvingPhase, Proof>();
   #plan: FoundDrill | undefined;
   /** What was known beforehand not to be. */
@@ -85,10 +83,14 @@ export class DrillState {
   /** @returns whether there is a database to go on with. */
   loaded({ check, notes, ms }: LoadedScratch): boolean {
     this.report.times.loadMs = ms;
-    this.isLoaded = check.passed;
     const lacking = check.passed ? [] : ['Nothing of the database: it could not be loaded.'];
     this.#add('load', { checks: [check], notProven: [...notes, ...lacking] });
     return check.passed;
+  }
+
+  /** Whether there is a database to go on with. */
+  get isLoaded(): boolean {
+    return this.#proofs.get('load')?.checks.every(({ passed }) => passed) === true;
   }
 
   proven(proof: Proof): void {
